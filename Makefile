@@ -1,0 +1,57 @@
+# `make demo` and `make test` do all of their own set-up; nothing has to be run first.
+PYTHON ?= python3
+VENV ?= .venv
+BIN := $(VENV)/bin
+UV_VERSION := 0.13.9
+STAMP := $(VENV)/.installed
+
+export RAY_USAGE_STATS_ENABLED := 0
+export DO_NOT_TRACK := 1
+export PREFECT_SERVER_ANALYTICS_ENABLED := false
+export MLFLOW_DISABLE_TELEMETRY := true
+
+.DEFAULT_GOAL := help
+
+help:  ## Show this list
+	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 16
+
+install: $(STAMP)  ## Create the virtual environment with the pinned packages
+$(STAMP): requirements.lock pyproject.toml
+	@$(PYTHON) -c 'import sys; sys.exit(0 if sys.version_info >= (3, 11) else "pcakd needs Python 3.11 or newer; try: make PYTHON=python3.12 ...")'
+	@test -x $(BIN)/python || $(PYTHON) -m venv $(VENV)
+	@echo "Installing the pinned packages into $(VENV) (about 6 GB, under a minute with a warm cache)"
+	@$(BIN)/python -m pip install --quiet --disable-pip-version-check "uv==$(UV_VERSION)"
+	@$(BIN)/uv pip sync --quiet --python $(BIN)/python requirements.lock
+	@$(BIN)/uv pip install --quiet --python $(BIN)/python --no-deps --editable .
+	@touch $(STAMP)
+
+demo: $(STAMP)  ## Stylize real photographs and print where the pictures are
+	@$(BIN)/python -m flows.demo
+
+check: $(STAMP)  ## Lint, format check, types
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+	$(BIN)/mypy
+
+format: $(STAMP)  ## Format the code
+	$(BIN)/ruff check --fix .
+	$(BIN)/ruff format .
+
+test-deps: $(STAMP)  ## Install what the integration tests need beside Python packages (Debian packages)
+	@bash tests/servers/install.sh
+
+test: $(STAMP) test-deps  ## Run all tests, fast ones first
+	$(BIN)/python -m pytest -m "not slow" -q
+	$(BIN)/python -m pytest -m slow
+
+test-fast: $(STAMP)  ## Run the fast tests (under 2 minutes)
+	$(BIN)/python -m pytest -m "not slow"
+
+lock: $(STAMP)  ## Renew requirements.lock from pyproject.toml
+	$(BIN)/uv pip compile pyproject.toml --extra pipeline --extra dev --constraint requirements.lock \
+		--python-version 3.11 --universal --no-header --no-annotate --no-emit-index-url --output-file requirements.lock --quiet
+
+clean:  ## Remove the virtual environment and everything built
+	rm -rf $(VENV) build dist demo *.egg-info .pytest_cache .mypy_cache .ruff_cache
+
+.PHONY: help install demo check format test-deps test test-fast lock clean

@@ -1,0 +1,17 @@
+"""The whole `pcakd` command: what the method can do, plus the stages on Ray and the flows."""
+
+import sys
+
+from pcakd.cli.main import COMMANDS, make_group, run
+
+# Command name → (where it lives, its line in `pcakd --help`). Stages live in tasks/cli/, flows in flows/.
+PIPELINE_COMMANDS: dict[str, tuple[str, str]] = {}
+
+
+def main() -> None:
+    """Entry point of the `pcakd` console script."""
+    sys.exit(run(make_group(COMMANDS | PIPELINE_COMMANDS)))
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,3 @@
+from pcakd.cli.main import main
+
+main()

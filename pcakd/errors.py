@@ -1,0 +1,64 @@
+"""The project's errors, one tree; each knows the exit code of the command that it ends.
+
+    PcakdError
+    ├── UsageError        2   an option, a field or a file that the user can mend
+    │   ├── PhotoError    2   a photo that cannot be read (many photos: skipped, exit code 3)
+    │   └── CheckpointError 2 a model file that is not one, or not whole
+    ├── TransientError    4   gave up on something that may pass; the same command again may help
+    └── FatalError        5   cannot go on, and a retry will not help
+
+A message is one line: what is wrong, where, and what to do. `PhotoError.reason` is a short stable
+word ("truncated", "empty", ...), fit for a status column.
+"""
+
+EXIT_OK = 0
+EXIT_USAGE = 2
+EXIT_PARTIAL = 3
+EXIT_TRANSIENT = 4
+EXIT_FATAL = 5
+
+
+class PcakdError(Exception):
+    """Base of all errors that the project raises on purpose."""
+
+    exit_code = EXIT_FATAL
+
+
+class UsageError(PcakdError):
+    """Something that the user wrote or named: an option, a field, a file."""
+
+    exit_code = EXIT_USAGE
+
+
+class PhotoError(UsageError):
+    """A photo that cannot be read.
+
+    `reason` is one of "missing", "empty", "not-an-image", "truncated", "too-large", "unsupported".
+    """
+
+    def __init__(self, message: str, *, reason: str) -> None:
+        super().__init__(message)
+        self.reason = reason
+
+    def __reduce__(self):  # keeps `reason` when the error crosses a process boundary
+        return (_rebuild_photo_error, (str(self), self.reason))
+
+
+def _rebuild_photo_error(message: str, reason: str) -> PhotoError:
+    return PhotoError(message, reason=reason)
+
+
+class CheckpointError(UsageError):
+    """A checkpoint or statistics file that is missing, damaged, or of another kind or version."""
+
+
+class TransientError(PcakdError):
+    """Gave up after retries on something that may pass: storage, network, a tracking server."""
+
+    exit_code = EXIT_TRANSIENT
+
+
+class FatalError(PcakdError):
+    """Cannot go on, and the same command again will end the same way."""
+
+    exit_code = EXIT_FATAL
