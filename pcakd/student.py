@@ -191,11 +191,12 @@ class Student(nn.Module):
             )
 
     def prepare(self, photo: Tensor) -> Tensor:
-        """RGB in [0, 1] → what encoder block 0 takes: a 3×3 colour matrix (VGG) or 2x-1 (MobileNet)."""
+        """RGB in [0, 1] → what the first convolution takes: a 3×3 colour matrix (VGG) or 2x-1 (MobileNet)."""
         return self.preprocess(photo) if self.spec.backbone == "vgg" else photo * 2 - 1
 
     def encode_block(self, level: int, x: Tensor) -> Tensor:
-        """Level `level`-1 features (block 0: a prepared photo) → level `level` features."""
+        """Level `level`-1 features (block 0: the photo) → level `level` features."""
+        x = self.prepare(x) if level == 0 else x
         return self.encoder[f"block{level}"](x)
 
     def decode_block(self, level: int, x: Tensor, high: Tensor) -> Tensor:
@@ -204,7 +205,7 @@ class Student(nn.Module):
 
     def encode(self, photo: Tensor) -> Encoded:
         """All levels' features and residuals of a photo N×3×H×W in [0, 1]."""
-        x, features, residuals = self.prepare(photo), [], []
+        x, features, residuals = photo, [], []
         for level in range(LEVELS):
             residuals.append(residual(x))
             x = self.encode_block(level, x)
