@@ -50,7 +50,7 @@ def make_group(commands: Mapping[str, tuple[str, str]]) -> LazyGroup:
         epilog=EPILOG,
         context_settings={"help_option_names": ["-h", "--help"]},
     )
-    return click.version_option(package_name="pcakd", prog_name="pcakd")(group)  # type: ignore[return-value]
+    return click.version_option(package_name="pcakd", prog_name="pcakd")(group)
 
 
 def run(group: click.Group, args: list[str] | None = None) -> int:

@@ -1,0 +1,90 @@
+"""A style: what the transforms need to know of one photo or several, computed once, saved, applied many times."""
+
+import json
+import os
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import torch
+from safetensors.torch import save
+
+from pcakd.checkpoint import read_tensors
+from pcakd.errors import CheckpointError, UsageError
+from pcakd.files import write_atomic
+from pcakd.student import LEVELS
+from pcakd.transfer import Statistics
+
+FORMAT_VERSION = 1
+_KEY = "pcakd-style"
+
+
+@dataclass(frozen=True)
+class Style:
+    """Style statistics of every level, as one student sees them.
+
+    levels: level 0..3 → mean and covariance of that level's features (float64).
+    model:  digest of the student they were computed with; only that student can use them.
+    weight: how much the style counts in a mix.
+    """
+
+    levels: tuple[Statistics, ...]
+    model: str
+    weight: float = 1.0
+
+    def __post_init__(self) -> None:
+        if not all(torch.isfinite(t).all() for level in self.levels for t in level):
+            raise UsageError("style statistics have values that are not finite")
+
+    def to_bytes(self) -> bytes:
+        """The style as the content of a safetensors file (float64: loading gives the same pixels)."""
+        tensors = {}
+        for level, statistics in enumerate(self.levels):
+            tensors[f"mean.{level}"] = statistics.mean.contiguous()
+            tensors[f"covariance.{level}"] = statistics.covariance.contiguous()
+        header = {"format_version": FORMAT_VERSION, "model": self.model, "weight": self.weight}
+        return save(tensors, metadata={_KEY: json.dumps(header, sort_keys=True)})
+
+    def save(self, path: str | os.PathLike) -> None:
+        """Write the style to a `.safetensors` file, whole or not at all."""
+        write_atomic(path, self.to_bytes())
+
+    @classmethod
+    def load(cls, path: str | os.PathLike) -> "Style":
+        """Read a style that `save` wrote. Raises CheckpointError if the file is something else."""
+        tensors, header = read_tensors(Path(path))
+        try:
+            record = json.loads(header[_KEY])
+            if record["format_version"] > FORMAT_VERSION:
+                raise CheckpointError(f"{path}: was saved by a newer pcakd; update pcakd")
+            levels = tuple(Statistics(tensors[f"mean.{i}"], tensors[f"covariance.{i}"]) for i in range(LEVELS))
+            return cls(levels, record["model"], float(record["weight"]))
+        except (KeyError, ValueError, TypeError):
+            raise CheckpointError(f"{path}: is not a saved style") from None
+
+
+def mix_styles(styles: Sequence[Style]) -> Style:
+    """One style from several, each counted by its `weight`: the statistics of all their pixels pooled.
+
+    Pooling keeps the spread between the photos' means in the covariance, as if they were one photo.
+    Raises UsageError if there is none, a weight is not positive, or the models differ.
+    """
+    if not styles:
+        raise UsageError("a style needs at least one photo")
+    if len({style.model for style in styles}) > 1:
+        raise UsageError("styles computed with different models cannot be mixed")
+    if len(styles) == 1:
+        return styles[0]
+    total = sum(style.weight for style in styles)
+    if total <= 0 or any(style.weight < 0 for style in styles):
+        raise UsageError("style weights are 0 or more, and not all 0")
+    shares = [style.weight / total for style in styles]
+    levels = []
+    for statistics in zip(*(style.levels for style in styles), strict=True):
+        mean = sum(share * s.mean for share, s in zip(shares, statistics, strict=True))
+        covariance = sum(
+            share * (s.covariance + torch.outer(s.mean - mean, s.mean - mean))
+            for share, s in zip(shares, statistics, strict=True)
+        )
+        levels.append(Statistics(mean, covariance))
+    return Style(tuple(levels), styles[0].model, total)

@@ -1,0 +1,124 @@
+"""Feature transforms: style statistics and content statistics → one affine map of a level's features.
+
+Every transform answers y = T·(x - μ_content) + μ_style with its own C×C matrix T, from covariances (÷ N):
+
+    zca    T = (Σs + ρI)^½ · (Σc + ρI)^-½                             whitening and colouring
+    ot     T = A^-1 · (A·Σs·A + ρI)^½ · A^-1,  A = (Σc + ρI)^½         optimal transport, symmetric positive definite
+    adain  T = diag(√(σs² + ε) / √(σc² + ε))                           means and variances alone
+
+ρ = 1 is what the released models use; ρ = 0 gives the style's statistics exactly when the content's covariance
+has full rank. Paper section 4; the closed forms are those of its released demo.
+"""
+
+from typing import Literal, NamedTuple
+
+import torch
+from torch import Tensor
+
+Transform = Literal["zca", "ot", "adain"]
+TRANSFORMS: tuple[Transform, ...] = ("zca", "ot", "adain")
+
+REGULARISATION = 1.0
+"""ρ, added to the covariances' diagonals; feature variances are around 1 to 1000."""
+
+ADAIN_EPSILON = 1e-8
+"""ε, added to variances (AdaIN); keeps constant channels from dividing by zero."""
+
+
+class Statistics(NamedTuple):
+    """First and second moments of one level's features: float64 on the CPU."""
+
+    mean: Tensor  # (C,)
+    covariance: Tensor  # (C, C), centred, ÷ N
+
+
+class AffineMap(NamedTuple):
+    """y = matrix · x + bias, on a level's C channels; float64."""
+
+    matrix: Tensor  # (C, C)
+    bias: Tensor  # (C,)
+
+    def blend(self, strength: float) -> "AffineMap":
+        """The map a fraction `strength` of the way from the identity (0) to this one (1)."""
+        identity = torch.eye(len(self.bias), dtype=self.matrix.dtype)
+        return AffineMap(torch.lerp(identity, self.matrix, strength), self.bias * strength)
+
+    def apply(self, x: Tensor) -> Tensor:
+        """Map features N×C×H×W, in their dtype and on their device."""
+        matrix, bias = self.matrix.to(x), self.bias.to(x)
+        # Matrix products round differently by shape; a 1×1 convolution is what the folded path computes.
+        return torch.nn.functional.conv2d(x, matrix[:, :, None, None], bias)
+
+
+CHUNK = 1 << 16
+"""Pixels summed in the features' own precision before their sum goes into float64."""
+
+
+def feature_statistics(x: Tensor, weight: Tensor | None = None) -> Statistics:
+    """Mean and covariance (÷ N, or ÷ Σ weight) over all pixels of features N×C×H×W.
+
+    weight: N×1×H×W, 0 or more, for masked regions. Chunks of centred features are multiplied in float32 and
+    summed in float64: the centring, not the sum, is what the last digits of the picture depend on.
+    """
+    flat = x.detach().float().movedim(1, 0).flatten(1)  # (C, M)
+    w = None if weight is None else weight.detach().float().movedim(1, 0).flatten(1)  # (1, M)
+    channels, pixels = flat.shape
+    total = float(pixels) if w is None else float(w.double().sum())
+    mean = torch.zeros(channels, dtype=torch.float64)
+    for start in range(0, pixels, CHUNK):
+        part = flat[:, start : start + CHUNK].double()
+        mean += (part if w is None else part * w[:, start : start + CHUNK]).sum(1).cpu()
+    mean /= total
+    centre = mean.to(flat.device, torch.float32)[:, None]
+    covariance = torch.zeros(channels, channels, dtype=torch.float64)
+    rest = torch.zeros(channels, dtype=torch.float64)
+    for start in range(0, pixels, CHUNK):
+        part = flat[:, start : start + CHUNK] - centre
+        weighted = part if w is None else part * w[:, start : start + CHUNK]
+        covariance += (weighted @ part.T).double().cpu()
+        rest += weighted.double().sum(1).cpu()
+    # The centre was rounded to float32: what it missed by is known, and leaves the covariance again.
+    rest /= total
+    covariance = covariance / total - torch.outer(rest, rest)
+    return Statistics(mean, (covariance + covariance.T) / 2)
+
+
+def symmetric_power(matrix: Tensor, exponent: float) -> Tensor:
+    """matrix^exponent of a symmetric positive semi-definite matrix (float64, C×C) by its eigenvectors.
+
+    Rounding can leave eigenvalues a hair below zero: they count as zero. For a negative exponent, directions
+    without variance (below 1e-12 of the largest eigenvalue) map to zero, as in a pseudo-inverse.
+    """
+    values, vectors = torch.linalg.eigh(matrix)
+    values = values.clamp_min(0)
+    if exponent < 0:
+        kept = values > values.max().clamp_min(1e-300) * 1e-12
+        powers = torch.where(kept, values.clamp_min(1e-300) ** exponent, 0.0)
+    else:
+        powers = values**exponent
+    return (vectors * powers) @ vectors.T
+
+
+def transform_map(
+    transform: Transform, content: Statistics, style: Statistics, *, regularisation: float = REGULARISATION
+) -> AffineMap:
+    """The affine map that gives features with `content` statistics the `style` statistics.
+
+    regularisation: ρ of the module's formulas, 0 or more; AdaIN does not use it. Raises ValueError for a
+    transform that does not exist.
+    """
+    ridge = regularisation * torch.eye(len(content.mean), dtype=torch.float64)
+    if transform == "zca":
+        whiten = symmetric_power(content.covariance + ridge, -0.5)
+        matrix = symmetric_power(style.covariance + ridge, 0.5) @ whiten
+    elif transform == "ot":
+        root = symmetric_power(content.covariance + ridge, 0.5)
+        inverse = symmetric_power(content.covariance + ridge, -0.5)
+        middle = root @ style.covariance @ root
+        matrix = inverse @ symmetric_power((middle + middle.T) / 2 + ridge, 0.5) @ inverse
+    elif transform == "adain":
+        variances = style.covariance.diagonal().clamp_min(0) + ADAIN_EPSILON
+        matrix = torch.diag((variances / (content.covariance.diagonal().clamp_min(0) + ADAIN_EPSILON)).sqrt())
+    else:
+        raise ValueError(f"transform is {transform!r}: use one of {', '.join(TRANSFORMS)}")
+    return AffineMap(matrix, style.mean - matrix @ content.mean)
