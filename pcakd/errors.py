@@ -3,7 +3,9 @@
     PcakdError
     ├── UsageError        2   an option, a field or a file that the user can mend
     │   ├── PhotoError    2   a photo that cannot be read (many photos: skipped, exit code 3)
-    │   └── CheckpointError 2 a model file that is not one, or not whole
+    │   ├── CheckpointError 2 a model file that is not one, or not whole
+    │   ├── NotFoundError 2   an object, a bucket or a folder that is not there
+    │   └── AccessError   2   a storage that refuses the credentials, or the permission
     ├── TransientError    4   gave up on something that may pass; the same command again may help
     └── FatalError        5   cannot go on, and a retry will not help
 
@@ -50,6 +52,28 @@ def _rebuild_photo_error(message: str, reason: str) -> PhotoError:
 
 class CheckpointError(UsageError):
     """A checkpoint or statistics file that is missing, damaged, or of another kind or version."""
+
+
+class NotFoundError(UsageError):
+    """An object, a bucket or a folder that is not there."""
+
+
+class AccessError(UsageError):
+    """A storage refuses the credentials, or they do not allow this.
+
+    `credentials` is True when they were refused altogether: no other object will fare better.
+    """
+
+    def __init__(self, message: str, *, credentials: bool = False) -> None:
+        super().__init__(message)
+        self.credentials = credentials
+
+    def __reduce__(self):  # keeps `credentials` when the error crosses a process boundary
+        return (_rebuild_access_error, (str(self), self.credentials))
+
+
+def _rebuild_access_error(message: str, credentials: bool) -> AccessError:
+    return AccessError(message, credentials=credentials)
 
 
 class TransientError(PcakdError):

@@ -1,11 +1,23 @@
-"""Fixtures shared by all tests."""
+"""Fixtures shared by all tests: assets, S3 servers, one Ray cluster. Real components, started once a session."""
 
 import os
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 
+from tests.servers.s3 import S3Server
+
+os.environ.setdefault("AWS_EC2_METADATA_DISABLED", "true")
+
 ROOT = Path(__file__).resolve().parents[1]
+
+
+def missing(what: str) -> None:
+    """Skip loudly for what this machine lacks; under CI=true it is a failure."""
+    if os.environ.get("CI", "").lower() in ("1", "true"):
+        pytest.fail(what)
+    pytest.skip(what)
 
 
 @pytest.fixture(scope="session")
@@ -13,8 +25,34 @@ def assets() -> Path:
     """The folder of real photos and weights: PCAKD_ASSETS, else ../shared/assets beside the project."""
     folder = Path(os.environ.get("PCAKD_ASSETS") or ROOT.parent / "shared" / "assets")
     if not (folder / "README.md").is_file():
-        message = f"no assets in {folder}: set PCAKD_ASSETS to the folder with photos_small/, teachers/, ..."
-        if os.environ.get("CI", "").lower() in ("1", "true"):
-            pytest.fail(message)
-        pytest.skip(message)
+        missing(f"no assets in {folder}: set PCAKD_ASSETS to the folder with photos_small/, teachers/, ...")
     return folder
+
+
+@pytest.fixture(scope="session")
+def moto_server() -> Iterator[S3Server]:
+    """A quick S3 server in this process; it accepts any secret and any checksum."""
+    from moto.server import ThreadedMotoServer
+
+    server = ThreadedMotoServer(ip_address="127.0.0.1", port=0, verbose=False)
+    server.start()
+    host, port = server.get_host_and_port()
+    yield S3Server(endpoint=f"http://{host}:{port}", access_key="testaccess", secret_key="testsecret")
+    server.stop()
+
+
+@pytest.fixture
+def s3_server(moto_server: S3Server, monkeypatch: pytest.MonkeyPatch) -> S3Server:
+    """The quick S3 server, with this process's environment pointing at it."""
+    for name, value in moto_server.environment().items():
+        monkeypatch.setenv(name, value)
+    return moto_server
+
+
+@pytest.fixture(scope="session")
+def ray_cluster() -> Iterator[None]:
+    """One local Ray with 2 CPUs, which `tasks.cluster.ray_cluster` finds and leaves as it is."""
+    from tasks.cluster import ray_cluster
+
+    with ray_cluster(num_cpus=2, object_store_bytes=256 << 20):
+        yield

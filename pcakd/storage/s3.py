@@ -1,0 +1,338 @@
+"""An S3 prefix as storage: any S3-compatible server, through boto3.
+
+Endpoint: PCAKD_S3_ENDPOINT_URL, else the standard AWS_ENDPOINT_URL_S3 / AWS_ENDPOINT_URL, else AWS.
+Credentials and region: the standard AWS_* variables and files, looked up where the calls are made;
+they are in no attribute, message or pickle of this module.
+"""
+
+import base64
+import hashlib
+import mimetypes
+import tempfile
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager, suppress
+from functools import partial
+from typing import IO, Any, TypeVar
+
+from botocore.exceptions import ClientError
+
+from pcakd.errors import FatalError, UsageError
+from pcakd.storage.base import ObjectInfo, Storage, sha256_hex, shown
+from pcakd.storage.retry import DEFAULT_POLICY, RetryPolicy, call_with_retry
+from pcakd.storage.s3_client import (
+    CONFLICT,
+    MISSING,
+    client_for,
+    code_of,
+    describe,
+    endpoint_from_environment,
+    translated,
+)
+from pcakd.storage.s3_client import may_pass as passing
+
+T = TypeVar("T")
+Parts = list[dict[str, Any]]  # the class below has a method of the name `list`
+
+SHA256_METADATA = "pcakd-sha256"
+"""Metadata name under which every object written here carries its content hash."""
+
+SINGLE_PUT_BYTES = 64 << 20
+"""Objects up to this size are one PUT; larger ones a multipart upload."""
+
+PART_BYTES = 32 << 20
+
+
+class S3Storage(Storage):
+    """Objects under `s3://bucket/prefix/`. Keys are any text that S3 takes, ".." and spaces included."""
+
+    def __init__(
+        self, bucket: str, prefix: str = "", *, endpoint: str | None = None, policy: RetryPolicy = DEFAULT_POLICY
+    ) -> None:
+        self.bucket = bucket
+        self.prefix = prefix.strip("/") + "/" if prefix.strip("/") else ""
+        self.endpoint = endpoint if endpoint is not None else endpoint_from_environment()
+        self.policy = policy
+
+    def __repr__(self) -> str:
+        return f"S3Storage({self.uri()!r})"
+
+    def __eq__(self, other: object) -> bool:
+        return isinstance(other, S3Storage) and (other.bucket, other.prefix, other.endpoint) == (
+            self.bucket,
+            self.prefix,
+            self.endpoint,
+        )
+
+    def __hash__(self) -> int:
+        return hash((self.bucket, self.prefix, self.endpoint))
+
+    @property
+    def _client(self) -> Any:
+        return client_for(self.endpoint)
+
+    def uri(self, key: str = "") -> str:
+        return (
+            f"s3://{self.bucket}/{self.prefix}{key}".rstrip("/") if not key else f"s3://{self.bucket}/{self._key(key)}"
+        )
+
+    def sub(self, prefix: str) -> "S3Storage":
+        return S3Storage(self.bucket, self.prefix + prefix, endpoint=self.endpoint, policy=self.policy)
+
+    def check(self) -> None:
+        self._call(
+            lambda: self._client.list_objects_v2(Bucket=self.bucket, Prefix=self.prefix, MaxKeys=1), "list", self.uri()
+        )
+
+    def list(self, prefix: str = "") -> Iterator[ObjectInfo]:
+        # Not boto3's paginator: a page that fails half-way must be asked for again by itself.
+        request = {"Bucket": self.bucket, "Prefix": self.prefix + prefix}
+        while True:
+            page = self._call(lambda: self._client.list_objects_v2(**request), "list", self.uri())
+            for entry in page.get("Contents", ()):
+                key = entry["Key"][len(self.prefix) :]
+                if key:  # the empty key is the root folder's own marker
+                    yield ObjectInfo(
+                        key=key,
+                        size=entry["Size"],
+                        etag=entry["ETag"].strip('"'),
+                        mtime=entry["LastModified"].timestamp(),
+                    )
+            if not page.get("IsTruncated"):
+                return
+            request["ContinuationToken"] = page["NextContinuationToken"]
+
+    def head(self, key: str) -> ObjectInfo | None:
+        entry = self._head(key)
+        return None if entry is None else _info(key, entry, entry["ContentLength"])
+
+    def _head(self, key: str) -> dict | None:
+        def head() -> dict | None:
+            try:
+                return self._client.head_object(Bucket=self.bucket, Key=self._key(key))
+            except ClientError as error:
+                # A HEAD has no body: the server's "404" does not tell a missing key from a missing bucket.
+                if code_of(error) in MISSING | {"404"}:
+                    return None
+                raise
+
+        return self._call(head, "read", self.uri(key))
+
+    def read_with_info(self, key: str) -> tuple[bytes, ObjectInfo]:
+        seen: set[str] = set()
+
+        def get() -> tuple[bytes, ObjectInfo]:
+            answer = self._client.get_object(Bucket=self.bucket, Key=self._key(key))
+            with answer["Body"] as body:
+                data = body.read()
+            if len(data) != answer["ContentLength"]:
+                raise _DamagedError(f"{len(data)} of {answer['ContentLength']} bytes")
+            self._check(key, data, answer, seen)
+            return data, _info(key, answer, len(data))
+
+        return self._call(get, "read", self.uri(key))
+
+    def _check(self, key: str, data: bytes, answer: dict, seen: set[str]) -> None:
+        """Hold the bytes against the hash that the writer left, or against an ETag that is an MD5."""
+        expected = answer.get("Metadata", {}).get(SHA256_METADATA)
+        actual = sha256_hex(data)
+        if expected is None:
+            etag = answer["ETag"].strip('"').lower()
+            if len(etag) != 32 or etag == hashlib.md5(data, usedforsecurity=False).hexdigest():
+                return
+            # Encrypting and compressing servers have ETags of other kinds: the same bytes twice
+            # running are what is stored, not what a network did to them.
+            if actual in seen:
+                return
+        elif actual == expected:
+            return
+        elif actual in seen:
+            raise FatalError(f"{self.uri(key)}: is not what was written there (SHA-256 differs); write it anew")
+        seen.add(actual)
+        raise _DamagedError("checksum differs")
+
+    def read_range(self, key: str, start: int, length: int) -> bytes:
+        if length <= 0:
+            return b""
+
+        def get() -> bytes:
+            try:
+                answer = self._client.get_object(
+                    Bucket=self.bucket, Key=self._key(key), Range=f"bytes={start}-{start + length - 1}"
+                )
+            except ClientError as error:
+                if code_of(error) in ("InvalidRange", "416"):
+                    return b""
+                raise
+            with answer["Body"] as body:
+                data = body.read()
+            if len(data) != answer["ContentLength"]:
+                raise _DamagedError(f"{len(data)} of {answer['ContentLength']} bytes")
+            return data
+
+        return self._call(get, "read", self.uri(key))
+
+    def write(self, key: str, data: bytes | memoryview) -> None:
+        if len(data) > SINGLE_PUT_BYTES:
+            with self.writer(key) as file:
+                file.write(data)
+        else:
+            self._call(lambda: self._put(key, bytes(data)), "write", self.uri(key))
+
+    def _put(self, key: str, data: bytes, **options: str) -> None:
+        md5 = hashlib.md5(data, usedforsecurity=False).digest()
+        self._client.put_object(
+            Bucket=self.bucket,
+            Key=self._key(key),
+            Body=data,
+            ContentMD5=base64.b64encode(md5).decode(),
+            Metadata={SHA256_METADATA: sha256_hex(data)},
+            ContentType=_content_type(key),
+            **options,
+        )
+
+    @contextmanager
+    def writer(self, key: str) -> Iterator[IO[bytes]]:
+        with tempfile.SpooledTemporaryFile(max_size=SINGLE_PUT_BYTES, prefix="pcakd-") as file:
+            yield file
+            size = file.seek(0, 2)
+            file.seek(0)
+            if size <= SINGLE_PUT_BYTES:
+                self.write(key, file.read())
+            else:
+                self._put_in_parts(key, file)
+
+    def _put_in_parts(self, key: str, file: IO[bytes]) -> None:
+        """A multipart upload: the object appears when it is completed, whole."""
+        digest = hashlib.file_digest(file, "sha256").hexdigest()  # type: ignore[arg-type]
+        file.seek(0)
+        target = {"Bucket": self.bucket, "Key": self._key(key)}
+        where = self.uri(key)
+        created = self._call(
+            lambda: self._client.create_multipart_upload(
+                **target, Metadata={SHA256_METADATA: digest}, ContentType=_content_type(key)
+            ),
+            "write",
+            where,
+        )
+        target["UploadId"] = created["UploadId"]
+        try:
+            parts: Parts = []
+            while data := file.read(PART_BYTES):
+                parts.append(
+                    {"PartNumber": len(parts) + 1, "ETag": self._put_part(target, len(parts) + 1, data, where)}
+                )
+            self._call(lambda: self._complete(target, parts, digest, key), "write", where)
+        except BaseException:
+            with suppress(Exception):
+                self._client.abort_multipart_upload(**target)
+            raise
+
+    def _put_part(self, target: dict, number: int, data: bytes, where: str) -> str:
+        md5 = base64.b64encode(hashlib.md5(data, usedforsecurity=False).digest()).decode()
+        answer = self._call(
+            lambda: self._client.upload_part(**target, PartNumber=number, Body=data, ContentMD5=md5), "write", where
+        )
+        return answer["ETag"]
+
+    def _complete(self, target: dict, parts: Parts, digest: str, key: str) -> None:
+        try:
+            self._client.complete_multipart_upload(**target, MultipartUpload={"Parts": parts})
+        except ClientError as error:
+            # The first answer may have been lost: then the upload is gone because it is complete.
+            written = self._head(key) if code_of(error) == "NoSuchUpload" else None
+            if written is None or written["Metadata"].get(SHA256_METADATA) != digest:
+                raise
+
+    def create(self, key: str, data: bytes) -> bool:
+        def put() -> bool:
+            try:
+                self._put(key, data, IfNoneMatch="*")
+            except ClientError as error:
+                if code_of(error) not in CONFLICT:
+                    raise
+                # Perhaps our own PUT, whose answer was lost: the content decides.
+                return self._holds(key, data)
+            return True
+
+        return self._call(put, "create", self.uri(key))
+
+    def _holds(self, key: str, data: bytes) -> bool:
+        there = self._head(key)
+        if there is None:
+            raise _DamagedError("deleted in between")
+        known = there["Metadata"].get(SHA256_METADATA)
+        if known is not None:
+            return known == sha256_hex(data)
+        return there["ContentLength"] == len(data) and self.read(key) == data
+
+    def delete(self, key: str) -> None:
+        self._call(lambda: self._client.delete_object(Bucket=self.bucket, Key=self._key(key)), "delete", self.uri(key))
+
+    def sweep(self) -> int:
+        uploads = self._call(
+            lambda: list_uploads(self._client, self.bucket, self.prefix), "list the unfinished uploads of", self.uri()
+        )
+        for key, upload in uploads:
+            self._call(partial(self._abort, key, upload), "clean up", self.uri())
+        return len(uploads)
+
+    def _abort(self, key: str, upload: str) -> None:
+        try:
+            self._client.abort_multipart_upload(Bucket=self.bucket, Key=key, UploadId=upload)
+        except ClientError as error:
+            if code_of(error) != "NoSuchUpload":
+                raise
+
+    def _key(self, key: str) -> str:
+        if not key or "\0" in key:
+            raise UsageError(f"{key!r}: is not an object key")
+        return self.prefix + key
+
+    def _call(self, call: Callable[[], T], verb: str, where: str) -> T:
+        where = shown(where)
+
+        def translate() -> T:
+            try:
+                return call()
+            except Exception as error:
+                if may_pass(error):
+                    raise
+                raise translated(error, verb, where) from None
+
+        return call_with_retry(
+            translate, what=f"{verb} {where}", passing=may_pass, describe=describe, policy=self.policy
+        )
+
+
+class _DamagedError(Exception):
+    """An answer that is not what the server holds: cut, altered, or gone in between."""
+
+
+def may_pass(error: Exception) -> bool:
+    return isinstance(error, _DamagedError) or passing(error)
+
+
+def list_uploads(client: Any, bucket: str, prefix: str) -> list[tuple[str, str]]:
+    """(key, upload id) of the multipart uploads under a prefix that nobody completed."""
+    pages = client.get_paginator("list_multipart_uploads").paginate(Bucket=bucket, Prefix=prefix)
+    return [(entry["Key"], entry["UploadId"]) for page in pages for entry in page.get("Uploads", ())]
+
+
+def _info(key: str, answer: dict, size: int) -> ObjectInfo:
+    return ObjectInfo(key=key, size=size, etag=answer["ETag"].strip('"'), mtime=answer["LastModified"].timestamp())
+
+
+def _content_type(key: str) -> str:
+    return mimetypes.guess_type(key, strict=False)[0] or "application/octet-stream"
+
+
+def parse_s3_uri(uri: str) -> tuple[str, str]:
+    """(bucket, prefix) of "s3://bucket/prefix". Raises UsageError; never repeats credentials in it."""
+    bucket, _, prefix = uri.removeprefix("s3://").partition("/")
+    if "@" in bucket or ":" in bucket:
+        raise UsageError(
+            "an s3:// address holds no credentials and no port; use AWS_ACCESS_KEY_ID, PCAKD_S3_ENDPOINT_URL"
+        )
+    if not bucket:
+        raise UsageError(f"{uri}: has no bucket; write s3://bucket/prefix")
+    return bucket, prefix

@@ -1,0 +1,171 @@
+"""boto3 clients, and what their errors mean."""
+
+import functools
+import os
+from typing import Any
+from urllib.parse import urlsplit, urlunsplit
+
+import botocore.exceptions as boto
+import urllib3.exceptions
+from botocore.exceptions import ClientError
+from botocore.parsers import ResponseParserError
+
+from pcakd.errors import AccessError, FatalError, NotFoundError, PcakdError, UsageError
+
+MISSING = {"NoSuchKey", "NotFound"}
+CONFLICT = {"PreconditionFailed", "412"}
+
+_CREDENTIALS = {
+    "InvalidAccessKeyId",
+    "SignatureDoesNotMatch",
+    "InvalidToken",
+    "InvalidClientTokenId",
+    "ExpiredToken",
+    "TokenRefreshRequired",
+    "AuthorizationHeaderMalformed",
+    "RequestTimeTooSkewed",
+    "InvalidSecurity",
+    "NotSignedUp",
+    "AccountProblem",
+}
+_DENIED = {"AccessDenied", "AllAccessDisabled", "403", "Forbidden", "401", "Unauthorized"}
+_BUCKET = {"NoSuchBucket", "InvalidBucketName", "PermanentRedirect", "301"}
+_PASSING = {
+    "SlowDown",
+    "Throttling",
+    "ThrottlingException",
+    "RequestLimitExceeded",
+    "TooManyRequests",
+    "RequestTimeout",
+    "RequestTimeoutException",
+    "InternalError",
+    "ServiceUnavailable",
+    "OperationAborted",
+    "ConditionalRequestConflict",
+    "BadDigest",  # the body was altered on its way
+    "IncompleteBody",
+}
+_NO_CREDENTIALS = (boto.NoCredentialsError, boto.PartialCredentialsError, boto.CredentialRetrievalError)
+
+
+def endpoint_from_environment() -> str | None:
+    """PCAKD_S3_ENDPOINT_URL, None to leave the endpoint to boto3. Raises UsageError for what is no URL."""
+    value = os.environ.get("PCAKD_S3_ENDPOINT_URL", "").strip()
+    if not value:
+        return None
+    parts = urlsplit(value)
+    if parts.scheme not in ("http", "https") or not parts.hostname:
+        raise UsageError(f"PCAKD_S3_ENDPOINT_URL is {_shown(value)!r}: give a URL like http://127.0.0.1:9000")
+    if parts.username or parts.password:
+        raise UsageError("PCAKD_S3_ENDPOINT_URL holds credentials: give them in AWS_ACCESS_KEY_ID instead")
+    return value
+
+
+def _shown(url: str) -> str:
+    parts = urlsplit(url)
+    return urlunsplit(parts._replace(netloc=parts.netloc.rpartition("@")[2]))
+
+
+def client_for(endpoint: str | None) -> Any:
+    """The process's client for an endpoint: thread-safe, with no retries of its own (`retry.py` has them all)."""
+    names = ("AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY", "AWS_SESSION_TOKEN", "AWS_PROFILE", "AWS_REGION")
+    # A client keeps the credentials it was made with: other ones in the environment mean another client.
+    return _client(endpoint, os.getpid(), hash(tuple(os.environ.get(name) for name in names)))
+
+
+@functools.lru_cache(maxsize=8)
+def _client(endpoint: str | None, process: int, environment: int) -> Any:
+    import boto3
+    from botocore.config import Config
+
+    config = Config(
+        retries={"mode": "standard", "total_max_attempts": 1},
+        connect_timeout=10,
+        read_timeout=60,
+        max_pool_connections=64,
+        # Content-MD5 and the SHA-256 in the metadata do the checking: servers beside AWS know no CRC trailers.
+        request_checksum_calculation="when_required",
+        response_checksum_validation="when_required",
+        s3={"addressing_style": "path" if endpoint else "auto"},
+    )
+    region = os.environ.get("AWS_REGION") or os.environ.get("AWS_DEFAULT_REGION")
+    try:
+        session = boto3.session.Session()
+        region = region or session.region_name or "us-east-1"
+        return session.client("s3", endpoint_url=endpoint, config=config, region_name=region)
+    except (boto.ProfileNotFound, boto.ConfigParseError, boto.PartialCredentialsError) as error:
+        raise AccessError(f"the AWS configuration cannot be used ({type(error).__name__})", credentials=True) from None
+    except ValueError:
+        raise UsageError("the S3 endpoint's address is not a URL; check PCAKD_S3_ENDPOINT_URL") from None
+
+
+def code_of(error: ClientError) -> str:
+    return str(error.response.get("Error", {}).get("Code", ""))
+
+
+def _status_of(error: ClientError) -> int:
+    return int(error.response.get("ResponseMetadata", {}).get("HTTPStatusCode", 0))
+
+
+def may_pass(error: Exception) -> bool:
+    """Whether the same call may go well in a moment: throttling, server errors, connections that broke."""
+    if isinstance(error, ClientError):
+        return code_of(error) in _PASSING or _status_of(error) >= 500 or _status_of(error) == 429
+    return isinstance(
+        error,
+        boto.HTTPClientError
+        | boto.ConnectionError
+        | boto.IncompleteReadError
+        | ResponseParserError
+        | urllib3.exceptions.HTTPError
+        | ConnectionError
+        | TimeoutError,
+    )
+
+
+def describe(error: Exception) -> str:
+    """A short text of an error, built from codes alone: server texts can repeat access keys."""
+    if isinstance(error, ClientError):
+        return f"{code_of(error)}, HTTP status {_status_of(error)}"
+    if isinstance(error, boto.EndpointConnectionError):
+        return "no server answers at this address"
+    return type(error).__name__
+
+
+def translated(error: Exception, verb: str, where: str) -> Exception:
+    """The project's error for one that will not pass; the error itself where it is none of S3's."""
+    if isinstance(error, PcakdError):
+        return error
+    if isinstance(error, ClientError):
+        return _from_code(code_of(error), _status_of(error), verb, where)
+    if isinstance(error, _NO_CREDENTIALS):
+        return AccessError(
+            f"cannot {verb} {where}: no S3 credentials; set AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY",
+            credentials=True,
+        )
+    if isinstance(error, boto.ParamValidationError | boto.InvalidEndpointConfigurationError):
+        return UsageError(f"cannot {verb} {where}: S3 does not take this bucket name or key")
+    if isinstance(error, boto.BotoCoreError):
+        return FatalError(f"cannot {verb} {where}: {type(error).__name__}")
+    return error
+
+
+def _from_code(code: str, status: int, verb: str, where: str) -> PcakdError:
+    if code in _CREDENTIALS:
+        return AccessError(
+            f"cannot {verb} {where}: the S3 server refuses the credentials ({code}); check AWS_ACCESS_KEY_ID, "
+            "AWS_SECRET_ACCESS_KEY, AWS_SESSION_TOKEN and this machine's clock",
+            credentials=True,
+        )
+    if code in _DENIED or status in (401, 403):
+        return AccessError(f"cannot {verb} {where}: these S3 credentials do not allow it ({code})")
+    if code in _BUCKET:
+        return NotFoundError(
+            f"cannot {verb} {where}: no such bucket at this endpoint and region ({code}); "
+            "check the name, PCAKD_S3_ENDPOINT_URL and AWS_REGION"
+        )
+    if code in MISSING or status == 404:
+        return NotFoundError(f"{where}: no such object")
+    if code in ("KeyTooLongError", "InvalidObjectName", "InvalidURI"):
+        return UsageError(f"cannot {verb} {where}: S3 does not take this key ({code})")
+    return FatalError(f"cannot {verb} {where}: the S3 server answers {code} (HTTP status {status})")

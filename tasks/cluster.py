@@ -1,0 +1,98 @@
+"""The Ray cluster that a stage runs on: the one that RAY_ADDRESS names, else one started for the occasion."""
+
+import logging
+import os
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import TYPE_CHECKING
+
+from pcakd.errors import TransientError, UsageError
+
+if TYPE_CHECKING:
+    from ray.runtime_context import RuntimeContext
+
+DEFAULT_OBJECT_STORE_BYTES = 512 << 20
+
+_ENVIRONMENT = {
+    "RAY_USAGE_STATS_ENABLED": "0",
+    # Otherwise a token file is written to the home folder.
+    "RAY_AUTH_MODE": "disabled",
+    "RAY_DATA_DISABLE_PROGRESS_BARS": "1",
+    # Ray sets CUDA_VISIBLE_DEVICES to "" for tasks that ask for no GPU, and warns of it.
+    "RAY_ACCEL_ENV_VAR_OVERRIDE_ON_ZERO": "0",
+}
+
+
+@contextmanager
+def ray_cluster(
+    *, num_cpus: int | None = None, num_gpus: int | None = None, object_store_bytes: int | None = None
+) -> Iterator["RuntimeContext"]:
+    """Attach to Ray for the block; what was started for it is stopped at its end.
+
+    In this order: the Ray that this process is attached to already (left as it is); the cluster at
+    RAY_ADDRESS; a local one with `num_cpus` (default: PCAKD_NUM_CPUS, else all of the machine) and an
+    object store of `object_store_bytes` (default: PCAKD_OBJECT_STORE_MB, else 512 MiB).
+
+    Raises UsageError for a value that is none, TransientError when the cluster cannot be reached.
+    """
+    import_ray_quietly()
+    import ray
+
+    if ray.is_initialized():
+        yield ray.get_runtime_context()
+        return
+    address = os.environ.get("RAY_ADDRESS", "")
+    options: dict = {
+        "log_to_driver": False,
+        "logging_level": logging.ERROR,
+        "configure_logging": False,
+        "include_dashboard": False,
+        "_temp_dir": os.environ.get("PCAKD_RAY_TEMP_DIR") or None,
+    }
+    if address and address != "local":
+        options = {
+            "address": address,
+            "log_to_driver": False,
+            "logging_level": logging.ERROR,
+            "configure_logging": False,
+        }
+    else:
+        options |= {
+            "address": "local",
+            "num_cpus": num_cpus or _number("PCAKD_NUM_CPUS"),
+            "num_gpus": num_gpus,
+            "object_store_memory": object_store_bytes
+            or (_number("PCAKD_OBJECT_STORE_MB") or 0) << 20
+            or DEFAULT_OBJECT_STORE_BYTES,
+        }
+    try:
+        ray.init(**options)
+    except (ConnectionError, TimeoutError, RuntimeError) as error:
+        where = f"at RAY_ADDRESS={address}" if address else "on this machine"
+        raise TransientError(f"no Ray cluster {where} ({str(error).splitlines()[0]})") from None
+    try:
+        yield ray.get_runtime_context()
+    finally:
+        ray.shutdown()
+
+
+def import_ray_quietly() -> None:
+    """Set what Ray reads at its import. Values that the user set stay."""
+    for name, value in _ENVIRONMENT.items():
+        os.environ.setdefault(name, value)
+
+
+def cluster_cpus() -> int:
+    """CPUs of the cluster that this process is attached to, at least 1."""
+    import ray
+
+    return max(1, int(ray.cluster_resources().get("CPU", 1)))
+
+
+def _number(name: str) -> int | None:
+    value = os.environ.get(name, "")
+    if not value:
+        return None
+    if not value.isdecimal() or int(value) < 1:
+        raise UsageError(f"{name} is {value!r}: give a whole number, 1 or more")
+    return int(value)

@@ -1,0 +1,96 @@
+"""What is particular to S3: large objects, checksums, refusals, secrets."""
+
+import hashlib
+
+import pytest
+
+import pcakd.storage.s3 as s3
+from pcakd.errors import AccessError, FatalError, NotFoundError, TransientError, UsageError
+from pcakd.storage import open_storage
+from pcakd.storage.retry import RetryPolicy
+
+
+@pytest.fixture
+def bucket(s3_server) -> str:
+    return s3_server.new_bucket()
+
+
+def test_large_objects_go_up_in_parts_and_come_back_whole(bucket, monkeypatch):
+    monkeypatch.setattr(s3, "SINGLE_PUT_BYTES", 6 << 20)
+    monkeypatch.setattr(s3, "PART_BYTES", 5 << 20)
+    storage = open_storage(f"s3://{bucket}/x")
+    data = b"0123456789abcdef" * ((12 << 20) // 16)
+    storage.write("large", data)
+    read, info = storage.read_with_info("large")
+    assert read == data
+    assert info.etag.endswith("-3")
+    assert storage.sweep() == 0
+
+
+def test_unfinished_uploads_are_swept(bucket, s3_server):
+    s3_server.client().create_multipart_upload(Bucket=bucket, Key="x/half")
+    s3_server.client().create_multipart_upload(Bucket=bucket, Key="other/half")
+    assert open_storage(f"s3://{bucket}/x").sweep() == 1
+    assert open_storage(f"s3://{bucket}").sweep() == 1
+
+
+def test_keys_are_taken_as_they_are(bucket, s3_server):
+    keys = ["x/../up.jpg", "x//double.jpg", "x/./dot.jpg", "x/a b%20c.jpg"]
+    for key in keys:
+        s3_server.client().put_object(Bucket=bucket, Key=key, Body=key.encode())
+    storage = open_storage(f"s3://{bucket}/x")
+    assert sorted(f"x/{entry.key}" for entry in storage.list()) == sorted(keys)
+
+
+def test_an_object_that_is_not_what_was_written_is_refused(bucket, s3_server):
+    lie = hashlib.sha256(b"something else").hexdigest()
+    s3_server.client().put_object(Bucket=bucket, Key="a", Body=b"content", Metadata={s3.SHA256_METADATA: lie})
+    storage = s3.S3Storage(bucket, policy=RetryPolicy(base_s=0, cap_s=0))
+    with pytest.raises(FatalError, match="SHA-256"):
+        storage.read("a")
+
+
+def test_a_missing_bucket_is_said_at_once(s3_server):
+    storage = open_storage("s3://no-such-bucket-here/x")
+    for act in (storage.check, lambda: list(storage.list()), lambda: storage.write("a", b"x")):
+        with pytest.raises(NotFoundError, match="no-such-bucket-here"):
+            act()
+
+
+def test_missing_credentials_are_said_at_once(s3_server, monkeypatch):
+    for name in ("AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY"):
+        monkeypatch.delenv(name)
+    with pytest.raises(AccessError, match="AWS_ACCESS_KEY_ID") as caught:
+        open_storage("s3://bucket/x").check()
+    assert caught.value.credentials
+
+
+def test_a_server_that_does_not_answer_is_given_up(s3_server, monkeypatch):
+    monkeypatch.setenv("PCAKD_S3_ENDPOINT_URL", "http://127.0.0.1:9")
+    storage = s3.S3Storage("bucket", policy=RetryPolicy(attempts=2, base_s=0, cap_s=0))
+    with pytest.raises(TransientError, match="2 tries"):
+        storage.read("a")
+
+
+@pytest.mark.parametrize("url", ["127.0.0.1:9000", "ftp://host", "http://"])
+def test_an_endpoint_that_is_no_url_is_a_usage_error(url, monkeypatch):
+    monkeypatch.setenv("PCAKD_S3_ENDPOINT_URL", url)
+    with pytest.raises(UsageError, match="PCAKD_S3_ENDPOINT_URL"):
+        open_storage("s3://bucket/x")
+
+
+def test_secrets_are_in_no_text_of_a_storage(s3_server, monkeypatch):
+    monkeypatch.setenv("AWS_ACCESS_KEY_ID", "AKIAEXAMPLE")
+    monkeypatch.setenv("AWS_SECRET_ACCESS_KEY", "hunter2")
+    import pickle
+
+    storage = open_storage("s3://no-such-bucket-here/x")
+    with pytest.raises(NotFoundError) as caught:
+        storage.check()
+    for text in (repr(storage), str(storage), str(caught.value), repr(vars(storage)), str(pickle.dumps(storage))):
+        assert "hunter2" not in text
+        assert "AKIAEXAMPLE" not in text
+    monkeypatch.setenv("PCAKD_S3_ENDPOINT_URL", "http://AKIAEXAMPLE:hunter2@127.0.0.1:1")
+    with pytest.raises(UsageError) as refused:
+        open_storage("s3://bucket/x")
+    assert "hunter2" not in str(refused.value)
