@@ -17,9 +17,6 @@ from PIL import Image, ImageCms, ImageOps, UnidentifiedImageError
 
 from pcakd.errors import PhotoError, UsageError
 
-PhotoSource = str | os.PathLike | bytes | Image.Image | np.ndarray
-"""A path, the encoded bytes, a PIL image, or a uint8 array H×W×3 (RGB), H×W×4 or H×W."""
-
 DEFAULT_MAX_PIXELS = 1 << 28
 """268 million pixels: above 16K (15360×8640, 133 million), far below what a bomb expands to."""
 
@@ -27,6 +24,9 @@ FORMATS = {".jpg": "JPEG", ".jpeg": "JPEG", ".png": "PNG", ".webp": "WEBP", ".ti
 """File name suffixes that a result can be written under, and Pillow's name of the format."""
 
 _SRGB = ImageCms.ImageCmsProfile(ImageCms.createProfile("sRGB"))
+SRGB_PROFILE = _SRGB.tobytes()
+"""The sRGB colour profile, for results of photos that came with a profile of their own."""
+
 _READABLE = ("JPEG", "MPO", "PNG", "WEBP", "TIFF", "GIF", "BMP", "PPM")
 _ORIENTATION = 0x0112
 
@@ -39,17 +39,23 @@ class Photo:
     alpha:  uint8 array H×W, or None for an opaque photo.
     exif:   serialised EXIF block without orientation (it is applied), or b"".
     format: Pillow's name of the encoding the photo came in, or None (array, PIL image).
+    profiled: whether it came with a colour profile (its pixels have been converted to sRGB).
     """
 
     rgb: np.ndarray
     alpha: np.ndarray | None = None
     exif: bytes = field(default=b"", repr=False)
     format: str | None = None
+    profiled: bool = False
 
     @property
     def size(self) -> tuple[int, int]:
         """(height, width) in pixels."""
         return self.rgb.shape[0], self.rgb.shape[1]
+
+
+PhotoSource = str | os.PathLike | bytes | Image.Image | np.ndarray | Photo
+"""A path, the encoded bytes, a PIL image, a uint8 array H×W×3 (RGB), H×W×4 or H×W, or a decoded photo."""
 
 
 def max_pixels_default() -> int:
@@ -62,19 +68,24 @@ def max_pixels_default() -> int:
     return int(value)
 
 
-def read_photo(source: PhotoSource, *, name: str | None = None, max_pixels: int | None = None) -> Photo:
+def read_photo(
+    source: PhotoSource, *, name: str | None = None, max_pixels: int | None = None, convert_profile: bool = True
+) -> Photo:
     """Decode a photo whole; JPEG, PNG (8/16 bit), WebP, TIFF, GIF, BMP; grey, CMYK, palette, alpha.
 
     EXIF orientation is applied, an embedded colour profile is converted to sRGB, 16-bit samples
-    are scaled to 8 bits. `name` is what error messages call the photo (default: its path).
+    are scaled to 8 bits. `name` is what error messages call the photo (default: its path);
+    `convert_profile=False` takes the samples as sRGB whatever the profile says.
 
     Raises PhotoError (see its `reason`), UsageError for a source of another type.
     """
+    if isinstance(source, Photo):
+        return source
     limit = max_pixels_default() if max_pixels is None else max_pixels
     if isinstance(source, np.ndarray):
         return _photo_from_array(source, name or "array")
     if isinstance(source, Image.Image):
-        return _photo_from_image(source, name or "image", limit)
+        return _photo_from_image(source, name or "image", limit, convert_profile)
     if isinstance(source, bytes | bytearray | memoryview):
         data, name = bytes(source), name or "photo"
     elif isinstance(source, str | os.PathLike):
@@ -83,7 +94,7 @@ def read_photo(source: PhotoSource, *, name: str | None = None, max_pixels: int 
         data = _read_file(path, name)
     else:
         raise UsageError(f"a photo is a path, bytes, a PIL image or a uint8 array, not {type(source).__name__}")
-    return _decode(data, name, limit)
+    return _decode(data, name, limit, convert_profile)
 
 
 def _read_file(path: Path, name: str) -> bytes:
@@ -97,7 +108,7 @@ def _read_file(path: Path, name: str) -> bytes:
         raise PhotoError(f"{name}: cannot be read ({error.strerror})", reason="missing") from None
 
 
-def _decode(data: bytes, name: str, max_pixels: int) -> Photo:
+def _decode(data: bytes, name: str, max_pixels: int, convert_profile: bool) -> Photo:
     if not data:
         raise PhotoError(f"{name}: is empty (0 bytes)", reason="empty")
     with _decoder_errors(name), warnings.catch_warnings():
@@ -106,7 +117,7 @@ def _decode(data: bytes, name: str, max_pixels: int) -> Photo:
         image = _open(data)
         check_pixels(image.width, image.height, name, max_pixels)
         image.load()
-        return _photo_from_image(image, name, max_pixels)
+        return _photo_from_image(image, name, max_pixels, convert_profile)
 
 
 def _open(data: bytes) -> Image.Image:
@@ -154,19 +165,19 @@ def _photo_from_array(array: np.ndarray, name: str) -> Photo:
     if array.shape[2] not in (3, 4):
         raise UsageError(f"{name}: a photo array has 3 channels (RGB) or 4 (RGBA), not {array.shape[2]}")
     alpha = np.ascontiguousarray(array[:, :, 3]) if array.shape[2] == 4 else None
-    return Photo(rgb=np.ascontiguousarray(array[:, :, :3]), alpha=alpha)
+    return Photo(rgb=np.array(array[:, :, :3], order="C"), alpha=alpha)
 
 
-def _photo_from_image(image: Image.Image, name: str, max_pixels: int) -> Photo:
+def _photo_from_image(image: Image.Image, name: str, max_pixels: int, convert_profile: bool) -> Photo:
     with _decoder_errors(name):
         check_pixels(image.width, image.height, name, max_pixels)
-        profile = image.info.get("icc_profile")
+        profile = image.info.get("icc_profile") if convert_profile else None
         encoding = "JPEG" if image.format == "MPO" else image.format
         exif = _upright_exif(image)
         image = ImageOps.exif_transpose(image)
         alpha = _alpha(image)
         rgb = _to_srgb(image, profile)
-        return Photo(rgb=np.asarray(rgb, dtype=np.uint8), alpha=alpha, exif=exif, format=encoding)
+        return Photo(rgb=np.array(rgb, dtype=np.uint8), alpha=alpha, exif=exif, format=encoding, profiled=bool(profile))
 
 
 def _upright_exif(image: Image.Image) -> bytes:
@@ -226,16 +237,17 @@ def format_for(path: str | os.PathLike) -> str:
     return FORMATS[suffix]
 
 
-def encode_photo(image: Image.Image, format: str, *, quality: int = 95, exif: bytes = b"") -> bytes:
-    """Encode a PIL image (RGB or RGBA, sRGB). JPEG has no alpha: it is laid over white.
+def encode_photo(image: Image.Image, format: str, *, quality: int = 95) -> bytes:
+    """Encode a PIL image (RGB or RGBA, sRGB) with the "exif" and "icc_profile" of its `info`.
 
-    quality: 1..100 for JPEG and WebP. Deterministic for the same pixels and library versions.
+    JPEG has no alpha: the image is laid over white. quality: 1..100 for JPEG and WebP. Deterministic for the
+    same pixels and library versions.
     """
+    options: dict = {key: image.info[key] for key in ("exif", "icc_profile") if image.info.get(key)}
     if format == "JPEG" and image.mode == "RGBA":
         paper = Image.new("RGB", image.size, "white")
         paper.paste(image, mask=image.getchannel("A"))
         image = paper
-    options: dict = {"exif": exif} if exif else {}
     if format == "JPEG":
         options |= {"quality": quality, "subsampling": 0 if quality >= 90 else 2}
     elif format == "WEBP":

@@ -1,0 +1,227 @@
+"""`pcakd stylize`."""
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import click
+
+from pcakd.errors import EXIT_PARTIAL, PhotoError, UsageError
+from pcakd.images import FORMATS, encode_photo, format_for, max_pixels_default, read_photo
+
+if TYPE_CHECKING:
+    from pcakd.style import Style
+    from pcakd.stylizer import MaskedStyle, StylizeOptions, Stylizer
+
+_BUILT_IN_DEFAULT = "vgg"
+
+
+@click.command()
+@click.argument("contents", nargs=-1, required=True, type=click.Path(path_type=Path), metavar="CONTENT...")
+@click.option(
+    "--style",
+    "styles",
+    multiple=True,
+    required=True,
+    type=click.Path(path_type=Path),
+    help="Style photo, or a style saved by --save-style. Several are pooled into one style.",
+)
+@click.option(
+    "--out",
+    type=click.Path(path_type=Path),
+    help="File for one content; folder for several (made if missing).  [default: NAME.stylized.SUFFIX here]",
+)
+@click.option(
+    "--model", default=_BUILT_IN_DEFAULT, show_default=True, help="Built-in name (vgg, mobilenet) or checkpoint file."
+)
+@click.option(
+    "--transform",
+    type=click.Choice(["zca", "ot", "adain"]),
+    default="zca",
+    show_default=True,
+    help="How each level's features take the style's statistics.",
+)
+@click.option(
+    "--strength", type=float, default=1.0, show_default=True, help="0: the content, encoded and decoded; 1: full style."
+)
+@click.option(
+    "--smoothing",
+    type=click.Choice(["guided", "none"]),
+    default="guided",
+    show_default=True,
+    help="guided: a guided filter restores the content's edges.",
+)
+@click.option(
+    "--content-mask",
+    type=click.Path(path_type=Path),
+    help="Picture whose colours label regions of the content; black is no label. Any size. Needs --style-mask.",
+)
+@click.option(
+    "--style-mask",
+    type=click.Path(path_type=Path),
+    help="The same for the style: regions of one colour exchange style, the rest takes the whole photo's.",
+)
+@click.option("--device", type=click.Choice(["auto", "cpu", "cuda"]), default="auto", show_default=True)
+@click.option("--precision", type=click.Choice(["auto", "fp32", "bf16"]), default="auto", show_default=True)
+@click.option("--quality", type=click.IntRange(1, 100), default=95, show_default=True, help="Of JPEG and WebP results.")
+@click.option("--max-pixels", type=click.IntRange(1), help="Refuse photos of more pixels.  [default: 268435456]")
+@click.option("--save-style", type=click.Path(path_type=Path), help="Also save the style statistics to this file.")
+@click.option(
+    "--resize-like-authors",
+    is_flag=True,
+    help="Cut the sides to a multiple of 8 (vgg) or 16 (mobilenet) and ignore colour profiles, as the paper's demo "
+    "does. With --quality 75 the JPEG is theirs too. For comparisons.",
+)
+def stylize(
+    contents: tuple[Path, ...],
+    styles: tuple[Path, ...],
+    out: Path | None,
+    model: str,
+    transform: str,
+    strength: float,
+    smoothing: str,
+    content_mask: Path | None,
+    style_mask: Path | None,
+    device: str,
+    precision: str,
+    quality: int,
+    max_pixels: int | None,
+    save_style: Path | None,
+    resize_like_authors: bool,
+) -> int:
+    """Give photos the style of another photo.
+
+    Each result has exactly its content's size, EXIF and transparency. Reads JPEG, PNG, WebP, TIFF, GIF and BMP;
+    the result's suffix decides what is written: JPEG, PNG, WebP or TIFF.
+
+    \b
+    Examples:
+      pcakd stylize street.jpg --style evening.jpg --out street-evening.jpg
+      pcakd stylize album/*.jpg --style evening.jpg --out stylized/ --strength 0.7
+      pcakd stylize a.jpg --style b.jpg --content-mask a-mask.png --style-mask b-mask.png
+    """
+    from pcakd.stylizer import StylizeOptions, Stylizer
+
+    if (content_mask is None) != (style_mask is None):
+        raise UsageError("--content-mask and --style-mask go together: give both or neither")
+    if content_mask is not None and (len(contents) > 1 or len(styles) > 1):
+        raise UsageError("masks belong to one content and one style photo; give one of each")
+    options = StylizeOptions(transform=transform, strength=strength, smoothing=smoothing)  # type: ignore[arg-type]
+    targets = plan_outputs(contents, out)
+    limit = max_pixels or max_pixels_default()
+    stylizer = Stylizer.load(model, device=device, precision=precision)  # type: ignore[arg-type]
+    prepared = _prepare_style(stylizer, styles, style_mask, limit, resize_like_authors)
+    if save_style:
+        if not hasattr(prepared, "save"):
+            raise UsageError("--save-style saves a style without masks")
+        prepared.save(save_style)
+
+    failed = 0
+    with _progress(len(contents)) as advance:
+        for content, target in zip(contents, targets, strict=True):
+            try:
+                _stylize_one(
+                    stylizer, content, target, prepared, options, content_mask, limit, quality, resize_like_authors
+                )
+            except PhotoError as error:
+                if len(contents) == 1:
+                    raise
+                failed += 1
+                click.echo(f"pcakd: skipped {error}", err=True)
+            advance()
+    if failed:
+        click.echo(f"pcakd: {failed} of {len(contents)} photos skipped, {len(contents) - failed} written", err=True)
+        return EXIT_PARTIAL
+    click.echo(str(targets[0]) if len(targets) == 1 else f"{len(targets)} photos written to {targets[0].parent}")
+    return 0
+
+
+def _prepare_style(
+    stylizer: "Stylizer", styles: tuple[Path, ...], mask: Path | None, limit: int, like_authors: bool
+) -> "Style | MaskedStyle":
+    from pcakd.style import Style, mix_styles
+    from pcakd.stylizer import resize_like_authors
+
+    if mask is not None:
+        return stylizer.masked_style(read_photo(styles[0], max_pixels=limit), mask)
+    prepared = []
+    for path in styles:
+        if path.suffix == ".safetensors":
+            prepared.append(Style.load(path))
+            continue
+        photo = read_photo(path, max_pixels=limit, convert_profile=not like_authors)
+        if like_authors:
+            photo = resize_like_authors(photo, stylizer.student.spec.multiple)
+        prepared.append(stylizer.style(photo))
+    return mix_styles(prepared)
+
+
+def _stylize_one(
+    stylizer: "Stylizer",
+    content: Path,
+    target: Path,
+    style: "Style | MaskedStyle",
+    options: "StylizeOptions",
+    mask: Path | None,
+    limit: int,
+    quality: int,
+    like_authors: bool,
+) -> None:
+    from pcakd.files import write_atomic
+    from pcakd.stylizer import resize_like_authors
+
+    photo = read_photo(content, max_pixels=limit, convert_profile=not like_authors)
+    if like_authors:
+        photo = resize_like_authors(photo, stylizer.student.spec.multiple)
+    result = stylizer.stylize(photo, style, options, content_mask=mask)
+    write_atomic(target, encode_photo(result, format_for(target), quality=quality))
+
+
+def plan_outputs(contents: tuple[Path, ...], out: Path | None) -> list[Path]:
+    """Where each content's result goes; every conflict is found before the first photo is stylized.
+
+    Raises UsageError: several contents for one file, two for one name, a result over a content.
+    """
+    if out is not None and out.suffix.lower() in FORMATS and not out.is_dir():
+        if len(contents) > 1:
+            raise UsageError(f"--out is {out}: one file for {len(contents)} contents; give a folder")
+        targets = [out]
+    elif out is not None and out.suffix and not out.is_dir() and len(contents) == 1:
+        format_for(out)  # a file with a suffix that cannot be written: say which can
+        targets = [out]
+    elif out is not None:
+        if out.exists() and not out.is_dir():
+            raise UsageError(f"--out is {out}: is a file, not a folder")
+        targets = [out / f"{content.stem}{_suffix(content)}" for content in contents]
+    else:
+        targets = [Path(f"{content.stem}.stylized{_suffix(content)}") for content in contents]
+    seen: dict[Path, Path] = {}
+    originals = {content.resolve() for content in contents}
+    for content, target in zip(contents, targets, strict=True):
+        if target in seen:
+            raise UsageError(f"{content} and {seen[target]} would both be written to {target}; rename one")
+        if target.resolve() in originals:
+            raise UsageError(f"{target} is a content photo; choose another --out so that it is not overwritten")
+        seen[target] = content
+    return targets
+
+
+def _suffix(content: Path) -> str:
+    return content.suffix if content.suffix.lower() in FORMATS else ".png"
+
+
+@contextmanager
+def _progress(total: int) -> Iterator:
+    """A progress bar on standard error for several photos, if that is a terminal."""
+    if total < 2:
+        yield lambda: None
+        return
+    from rich.console import Console
+    from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
+
+    columns = (TextColumn("stylizing"), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn())
+    console = Console(stderr=True)
+    with Progress(*columns, console=console, disable=not console.is_terminal) as progress:
+        task = progress.add_task("", total=total)
+        yield lambda: progress.advance(task)

@@ -1,0 +1,202 @@
+"""Two photos in, a stylized photo out.
+
+from pcakd import Stylizer
+
+stylizer = Stylizer.load("vgg")
+style = stylizer.style("evening.jpg")            # once; style.save("evening.safetensors")
+stylizer.stylize("street.jpg", style).save("street-evening.jpg")
+"""
+
+import os
+from collections.abc import Sequence
+from dataclasses import dataclass, field, replace
+from typing import Literal
+
+import torch
+from PIL import Image
+from torch.nn import functional as F
+
+from pcakd.checkpoint import Checkpoint, load_checkpoint
+from pcakd.engine import encode_statistics, photo_tensor, transfer
+from pcakd.errors import UsageError
+from pcakd.images import SRGB_PROFILE, Photo, PhotoSource, read_photo, to_image
+from pcakd.masks import Mask, read_mask
+from pcakd.smoothing import smooth
+from pcakd.style import Style, mix_styles
+from pcakd.transfer import TRANSFORMS, Transform
+
+Smoothing = Literal["guided", "none"]
+Precision = Literal["auto", "fp32", "bf16"]
+Device = Literal["auto", "cpu", "cuda"]
+SMOOTHINGS: tuple[Smoothing, ...] = ("guided", "none")
+PRECISIONS: tuple[Precision, ...] = ("auto", "fp32", "bf16")
+DEVICES: tuple[Device, ...] = ("auto", "cpu", "cuda")
+
+
+@dataclass(frozen=True, kw_only=True)
+class StylizeOptions:
+    """How a photo is stylized."""
+
+    transform: Transform = "zca"
+    """Feature transform: "zca", "ot" (optimal transport) or "adain"."""
+    strength: float = 1.0
+    """0: the content through encoder and decoder; 1: the full style."""
+    smoothing: Smoothing = "guided"
+    """"guided": a guided filter restores the content's edges; "none": the decoder's output as it is."""
+
+    def __post_init__(self) -> None:
+        if self.transform not in TRANSFORMS:
+            raise UsageError(f"transform is {self.transform!r}: use one of {', '.join(TRANSFORMS)}")
+        if not 0 <= self.strength <= 1:
+            raise UsageError(f"strength is {self.strength}: give a number from 0 to 1")
+        if self.smoothing not in SMOOTHINGS:
+            raise UsageError(f"smoothing is {self.smoothing!r}: use one of {', '.join(SMOOTHINGS)}")
+
+
+@dataclass(frozen=True)
+class MaskedStyle:
+    """A style photo's statistics as a whole and by region of its mask."""
+
+    whole: Style
+    regions: dict[str, Style] = field(default_factory=dict)
+
+
+class Stylizer:
+    """A student on a device, ready to stylize any number of photos. Not thread-safe."""
+
+    def __init__(self, checkpoint: Checkpoint, *, device: Device = "auto", precision: Precision = "auto") -> None:
+        if precision not in PRECISIONS:
+            raise UsageError(f"precision is {precision!r}: use one of {', '.join(PRECISIONS)}")
+        self.device = pick_device(device)
+        self.precision: Precision = precision
+        self.metadata = checkpoint.metadata
+        self.digest = checkpoint.digest
+        self.student = checkpoint.student.to(self.device)
+
+    @classmethod
+    def load(
+        cls, model: str | os.PathLike = "vgg", *, device: Device = "auto", precision: Precision = "auto"
+    ) -> "Stylizer":
+        """A built-in model by name, or a checkpoint file. Raises CheckpointError, UsageError."""
+        return cls(load_checkpoint(model), device=device, precision=precision)
+
+    def style(self, *photos: PhotoSource, weights: Sequence[float] | None = None) -> Style:
+        """Style statistics of one photo, or of several pooled (`weights`: how much each counts, default equal).
+
+        Raises PhotoError for a photo that cannot be read, UsageError for weights that do not fit.
+        """
+        if not photos:
+            raise UsageError("a style needs at least one photo")
+        if weights is not None and len(weights) != len(photos):
+            raise UsageError(f"{len(weights)} weights for {len(photos)} style photos")
+        styles = [Style(self._statistics(read_photo(photo)), self.digest) for photo in photos]
+        if weights is not None:
+            styles = [replace(style, weight=float(weight)) for style, weight in zip(styles, weights, strict=True)]
+        return mix_styles(styles)
+
+    def masked_style(self, photo: PhotoSource, mask: PhotoSource | Mask) -> MaskedStyle:
+        """Style statistics of a photo as a whole and of each region of its mask (see `pcakd.masks`)."""
+        read, regions = read_photo(photo), mask if isinstance(mask, Mask) else read_mask(mask)
+        weights = regions.resized(*read.size)
+        styles = {
+            label: Style(self._statistics(read, weights[i]), self.digest)
+            for i, label in enumerate(regions.labels)
+            if float(weights[i].sum()) >= 1.0
+        }
+        return MaskedStyle(Style(self._statistics(read), self.digest), styles)
+
+    def stylize(
+        self,
+        content: PhotoSource,
+        style: Style | MaskedStyle | PhotoSource,
+        options: StylizeOptions | None = None,
+        *,
+        content_mask: PhotoSource | Mask | None = None,
+        **changes,
+    ) -> Image.Image:
+        """The content photo in the style, exactly the content's size, as a PIL image (RGB, or RGBA if it had alpha).
+
+        style: a `Style`, a `MaskedStyle` (needs `content_mask`), or a style photo. Options may be given as
+        keywords: `stylize(content, style, transform="ot", strength=0.7)`. The content's EXIF stands in
+        `image.info["exif"]`.
+        """
+        options = replace(options or StylizeOptions(), **changes)
+        photo = read_photo(content)
+        rgb = torch.from_numpy(photo.rgb)
+        result = self.transfer(photo, style, options, content_mask=content_mask)
+        if options.smoothing == "guided":
+            pixels = smooth(result[0], rgb.permute(2, 0, 1).to(self.device))
+        else:
+            pixels = (result[0] * 255).round().to(torch.uint8)
+        image = to_image(pixels.permute(1, 2, 0).cpu().numpy(), photo.alpha)
+        if photo.exif:
+            image.info["exif"] = photo.exif
+        if photo.profiled:
+            image.info["icc_profile"] = SRGB_PROFILE
+        return image
+
+    @torch.inference_mode()
+    def transfer(
+        self,
+        content: PhotoSource,
+        style: Style | MaskedStyle | PhotoSource,
+        options: StylizeOptions | None = None,
+        *,
+        content_mask: PhotoSource | Mask | None = None,
+    ) -> torch.Tensor:
+        """The result before smoothing: float32 1×3×H×W, clipped to [0, 1], on the stylizer's device."""
+        options = options or StylizeOptions()
+        if not isinstance(style, Style | MaskedStyle):
+            style = self.style(style)
+        whole = style.whole if isinstance(style, MaskedStyle) else style
+        if whole.model != self.digest:
+            raise UsageError("this style was computed with another model; compute it again with this one")
+        mask = content_mask if content_mask is None or isinstance(content_mask, Mask) else read_mask(content_mask)
+        photo = read_photo(content)
+        tensor = photo_tensor(torch.from_numpy(photo.rgb), self.device)
+        with self._autocast():
+            return transfer(
+                self.student,
+                tensor,
+                whole,
+                transform=options.transform,
+                strength=options.strength,
+                content_mask=mask,
+                region_styles=style.regions if isinstance(style, MaskedStyle) else None,
+            ).float()
+
+    @torch.inference_mode()
+    def _statistics(self, photo: Photo, weight: torch.Tensor | None = None):
+        tensor = photo_tensor(torch.from_numpy(photo.rgb), self.device)
+        region = None if weight is None else weight[None, None].to(self.device)
+        with self._autocast():
+            return encode_statistics(self.student, tensor, region)
+
+    def _autocast(self) -> torch.autocast:
+        return torch.autocast(self.device.type, dtype=torch.bfloat16, enabled=self.precision == "bf16")
+
+
+def pick_device(device: Device) -> torch.device:
+    """The torch device of a choice. Raises UsageError if it is not there."""
+    if device not in DEVICES:
+        raise UsageError(f"device is {device!r}: use one of {', '.join(DEVICES)}")
+    available = torch.cuda.is_available()
+    if device == "cuda" and not available:
+        raise UsageError("device is 'cuda', but PyTorch sees no CUDA device here; use --device cpu")
+    return torch.device("cuda" if device == "cuda" or (device == "auto" and available) else "cpu")
+
+
+def resize_like_authors(photo: Photo, multiple: int) -> Photo:
+    """The photo as the released demo resizes it: sides cut to multiples by plain bilinear sampling.
+
+    Raises UsageError for a photo smaller than one multiple.
+    """
+    height, width = (side // multiple * multiple for side in photo.size)
+    if not height or not width:
+        raise UsageError(
+            f"a photo of {photo.size[1]}×{photo.size[0]} pixels has no multiple of {multiple} to be cut to"
+        )
+    pixels = torch.from_numpy(photo.rgb).permute(2, 0, 1)[None].float()
+    resized = F.interpolate(pixels, size=(height, width), mode="bilinear", align_corners=False)
+    rgb = resized[0].permute(1, 2, 0).round().to(torch.uint8).numpy()
+    return Photo(rgb=rgb, exif=photo.exif, format=photo.format)
