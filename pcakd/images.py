@@ -27,7 +27,8 @@ _SRGB = ImageCms.ImageCmsProfile(ImageCms.createProfile("sRGB"))
 SRGB_PROFILE = _SRGB.tobytes()
 """The sRGB colour profile, for results of photos that came with a profile of their own."""
 
-_READABLE = ("JPEG", "MPO", "PNG", "WEBP", "TIFF", "GIF", "BMP", "PPM")
+# JPEG stands for MPO, too: Pillow has no opener of that name.
+_READABLE = ("JPEG", "PNG", "WEBP", "TIFF", "GIF", "BMP", "PPM")
 _ORIENTATION = 0x0112
 
 
@@ -112,8 +113,8 @@ def _decode(data: bytes, name: str, max_pixels: int, convert_profile: bool) -> P
     if not data:
         raise PhotoError(f"{name}: is empty (0 bytes)", reason="empty")
     with _decoder_errors(name), warnings.catch_warnings():
-        # Pillow warns or raises at limits of its own; ours is checked below, before any pixel is decoded.
-        warnings.simplefilter("ignore", Image.DecompressionBombWarning)
+        # Pillow warns at a limit of its own (ours is checked below, before any pixel is decoded) and of damaged EXIF.
+        warnings.simplefilter("ignore")
         image = _open(data)
         check_pixels(image.width, image.height, name, max_pixels)
         image.load()
@@ -173,11 +174,18 @@ def _photo_from_image(image: Image.Image, name: str, max_pixels: int, convert_pr
         check_pixels(image.width, image.height, name, max_pixels)
         profile = image.info.get("icc_profile") if convert_profile else None
         encoding = "JPEG" if image.format == "MPO" else image.format
-        exif = _upright_exif(image)
-        image = ImageOps.exif_transpose(image)
+        image = _upright(image)
+        exif = _upright_exif(image)  # after turning: it takes the orientation out of the image's own EXIF
         alpha = _alpha(image)
         rgb = _to_srgb(image, profile)
         return Photo(rgb=np.array(rgb, dtype=np.uint8), alpha=alpha, exif=exif, format=encoding, profiled=bool(profile))
+
+
+def _upright(image: Image.Image) -> Image.Image:
+    try:
+        return ImageOps.exif_transpose(image)
+    except Exception:  # damaged metadata must not cost the photo
+        return image
 
 
 def _upright_exif(image: Image.Image) -> bytes:
