@@ -1,0 +1,71 @@
+import io
+
+import numpy as np
+import pytest
+import torch
+from PIL import Image
+
+from pcakd.errors import PhotoError, UsageError
+from pcakd.masks import read_mask
+
+
+def test_flat_colours_are_labels_and_black_is_none():
+    picture = np.zeros((4, 6, 3), np.uint8)
+    picture[:, :2], picture[:, 2:4] = (255, 0, 0), (0, 200, 0)
+    mask = read_mask(picture)
+    assert set(mask.labels) == {"255,0,0", "0,200,0"}
+    assert torch.allclose(mask.weights.sum(0)[:, :4], torch.ones(4, 4), atol=1e-4)
+    assert mask.weights.sum(0)[:, 4:].max() < 1e-4
+
+
+def test_grey_levels_of_a_label_picture_are_labels():
+    mask = read_mask(np.array([[0, 1, 2, 2]], np.uint8))
+    assert mask.labels == ("1,1,1", "2,2,2")
+    assert mask.weights.tolist() == [[[0, 1, 0, 0]], [[0, 0, 1, 1]]]
+
+
+def test_a_palette_picture_is_labelled_by_its_index():
+    image = Image.fromarray(np.array([[0, 1, 1, 3]], np.uint8)).convert("L")
+    palette = Image.new("P", (4, 1))
+    palette.putdata([0, 1, 1, 3])
+    palette.putpalette([9, 9, 9, 200, 10, 10, 0, 0, 0, 10, 10, 200])
+    assert read_mask(palette).labels == read_mask(image).labels
+
+
+def test_a_smooth_grey_picture_is_one_soft_region():
+    ramp = np.arange(256, dtype=np.uint8)[None].repeat(3, 0)
+    mask = read_mask(ramp)
+    assert mask.labels == ("255,255,255",)
+    torch.testing.assert_close(mask.weights[0, 0], torch.linspace(0, 1, 256))
+
+
+def test_soft_borders_between_colours_are_shared_by_both():
+    small = np.zeros((20, 20, 3), np.uint8)
+    small[:, :10], small[:, 10:] = (255, 0, 0), (0, 0, 255)
+    soft = np.asarray(Image.fromarray(small).resize((400, 400), Image.Resampling.BILINEAR))
+    mask = read_mask(soft)
+    assert set(mask.labels) == {"255,0,0", "0,0,255"}
+    middle = mask.weights[:, 200, 195:205]
+    assert (middle > 0.01).all()
+    torch.testing.assert_close(mask.weights.sum(0), torch.ones(400, 400), atol=1e-3, rtol=0)
+
+
+def test_weights_keep_their_shares_at_any_size():
+    mask = read_mask(np.array([[1, 2], [2, 2]], np.uint8))
+    for size in [(1, 1), (2, 2), (7, 9)]:
+        weights = mask.resized(*size)
+        assert weights.shape == (2, *size)
+        torch.testing.assert_close(weights.sum(0), torch.ones(size))
+
+
+def test_a_photograph_is_no_mask():
+    noise = np.random.default_rng(0).integers(0, 256, (64, 64, 3), np.uint8)
+    with pytest.raises(UsageError, match="flat colour"):
+        read_mask(noise)
+
+
+def test_a_damaged_mask_is_refused_as_a_photo_is():
+    buffer = io.BytesIO()
+    Image.new("RGB", (50, 50), "red").save(buffer, "PNG")
+    with pytest.raises(PhotoError):
+        read_mask(buffer.getvalue()[:40])

@@ -1,0 +1,46 @@
+import shutil
+
+import pytest
+import torch
+from safetensors.torch import load_file
+
+from pcakd.checkpoint import student_tensors
+from pcakd.errors import CheckpointError
+from pcakd.released import import_released
+
+
+@pytest.mark.parametrize("backbone", ["vgg", "mobilenet"])
+def test_every_tensor_of_the_tensorflow_files_is_read_to_the_bit(assets, backbone):
+    checkpoint = import_released(assets / "released_tf" / backbone)
+    tensors = student_tensors(checkpoint.student, checkpoint.eigenbases)
+    expected = load_file(assets / "released" / f"{backbone}.safetensors")
+    assert tensors.keys() == expected.keys()
+    assert all(torch.equal(tensors[name], expected[name]) for name in expected)
+    assert checkpoint.metadata.compat == "released"
+
+
+def test_a_missing_file_is_named(assets, tmp_path):
+    folder = tmp_path / "ckpts"
+    shutil.copytree(assets / "released_tf" / "vgg", folder)
+    (folder / "sdecoder.index").chmod(0o644)
+    (folder / "sdecoder.index").unlink()
+    with pytest.raises(CheckpointError, match=r"sdecoder\.index: no such file"):
+        import_released(folder)
+
+
+@pytest.mark.parametrize("name", ["sencoder.index", "sencoder.data-00000-of-00001"])
+def test_files_cut_short_are_refused(assets, tmp_path, name):
+    for file in (assets / "released_tf" / "vgg").iterdir():
+        shutil.copyfile(file, tmp_path / file.name)
+    data = (tmp_path / name).read_bytes()
+    (tmp_path / name).write_bytes(data[: len(data) // 2])
+    with pytest.raises(CheckpointError, match="sencoder"):
+        import_released(tmp_path)
+
+
+def test_garbage_under_the_right_names_is_refused(tmp_path):
+    for name in ("sencoder", "sdecoder"):
+        (tmp_path / f"{name}.index").write_bytes(b"\0" * 100)
+        (tmp_path / f"{name}.data-00000-of-00001").write_bytes(b"\0" * 100)
+    with pytest.raises(CheckpointError, match="not a TensorFlow checkpoint index"):
+        import_released(tmp_path)
