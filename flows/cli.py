@@ -5,7 +5,9 @@ import sys
 from pcakd.cli.main import COMMANDS, make_group, run
 
 # Command name → (where it lives, its line in `pcakd --help`). Stages live in tasks/cli/, flows in flows/.
-PIPELINE_COMMANDS: dict[str, tuple[str, str]] = {}
+PIPELINE_COMMANDS: dict[str, tuple[str, str]] = {
+    "shard": ("tasks.cli.shard:shard", "Turn a folder or bucket of photos into Parquet shards."),
+}
 
 
 def main() -> None:

@@ -8,9 +8,11 @@ import pytest
 
 from tests.servers.s3 import S3Server
 
-os.environ.setdefault("AWS_EC2_METADATA_DISABLED", "true")
-
 ROOT = Path(__file__).resolve().parents[1]
+
+# Commands and Ray workers that tests start run this tree's code, against test servers and nothing else.
+os.environ["PYTHONPATH"] = os.pathsep.join(filter(None, [str(ROOT), os.environ.get("PYTHONPATH")]))
+os.environ |= S3Server(endpoint="http://127.0.0.1:9", access_key="testaccess", secret_key="testsecret").environment()
 
 
 def missing(what: str) -> None:
@@ -50,9 +52,29 @@ def s3_server(moto_server: S3Server, monkeypatch: pytest.MonkeyPatch) -> S3Serve
 
 
 @pytest.fixture(scope="session")
-def ray_cluster() -> Iterator[None]:
-    """One local Ray with 2 CPUs, which `tasks.cluster.ray_cluster` finds and leaves as it is."""
+def ceph() -> Iterator[S3Server]:
+    """A real S3 server, which judges signatures, checksums and conditions."""
+    from tests.servers.ceph import ceph_server, why_not
+
+    if reason := why_not():
+        missing(reason)
+    with ceph_server() as server:
+        yield server
+
+
+@pytest.fixture
+def ceph_bucket(ceph: S3Server, monkeypatch: pytest.MonkeyPatch) -> str:
+    """A new bucket of the real S3 server, with this process's environment pointing at it."""
+    for name, value in ceph.environment().items():
+        monkeypatch.setenv(name, value)
+    return ceph.new_bucket()
+
+
+@pytest.fixture(scope="session")
+def ray_cluster() -> Iterator[str]:
+    """One local Ray with 2 CPUs, which `tasks.cluster.ray_cluster` finds and leaves as it is; its address,
+    for RAY_ADDRESS of commands. Its workers have the credentials of the test servers."""
     from tasks.cluster import ray_cluster
 
-    with ray_cluster(num_cpus=2, object_store_bytes=256 << 20):
-        yield
+    with ray_cluster(num_cpus=2, object_store_bytes=256 << 20) as context:
+        yield context.gcs_address

@@ -34,8 +34,8 @@ def photograph(number: int = 0, height: int = 96, width: int = 128) -> Image.Ima
 
     source = Image.fromarray(load_sample_images().images[number % 2])
     # Other numbers see other parts, so that no two have the same content.
-    shift = 7 * (number // 2)
-    return source.crop((shift, shift, source.width, source.height)).resize((width, height), Image.Resampling.LANCZOS)
+    left, top = 3 * (number // 2 % 100), 3 * (number // 200)
+    return source.crop((left, top, source.width, source.height)).resize((width, height), Image.Resampling.LANCZOS)
 
 
 def encode(image: Image.Image, format: str, **options) -> bytes:

@@ -83,6 +83,10 @@ class Storage(ABC):
         """Remove the object; it may be gone already."""
 
     @abstractmethod
+    def clear(self) -> None:
+        """Remove every object under this root."""
+
+    @abstractmethod
     def sweep(self) -> int:
         """Remove what interrupted writes left under this root (temporary files, unfinished uploads); how many.
 

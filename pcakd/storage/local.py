@@ -3,6 +3,7 @@
 import errno
 import os
 import secrets
+import shutil
 import stat
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
@@ -150,6 +151,9 @@ class LocalStorage(Storage):
     def delete(self, key: str) -> None:
         path = self._path(key)
         self._call(lambda: path.unlink(missing_ok=True), "delete", path)
+
+    def clear(self) -> None:
+        self._call(lambda: shutil.rmtree(self.root) if self.root.exists() else None, "delete", self.root)
 
     def sweep(self) -> int:
         removed = 0

@@ -1,7 +1,7 @@
 """Parquet tables in a storage: written atomically, with page checksums, the same bytes for the same rows."""
 
 from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from typing import Any
 
 import pyarrow as pa
@@ -40,15 +40,22 @@ def write_parquet(storage: Storage, key: str, table: pa.Table, *, row_group_size
 
 
 @contextmanager
-def open_parquet(storage: Storage, key: str) -> Iterator[pq.ParquetFile]:
-    """A ParquetFile that fetches only what is read. Raises NotFoundError, FatalError for a damaged file."""
-    with storage.open(key) as raw, _damage(storage, key):
-        yield pq.ParquetFile(pa.PythonFile(raw, mode="r"), page_checksum_verification=True)
+def open_parquet(storage: Storage, key: str, *, whole: bool = False) -> Iterator[pq.ParquetFile]:
+    """A ParquetFile that fetches only what is read; with `whole` all of it at once, in one request.
+
+    Raises NotFoundError, FatalError for a damaged file.
+    """
+    with _damage(storage, key), ExitStack() as stack:
+        if whole:
+            source = pa.BufferReader(storage.read(key))
+        else:
+            source = pa.PythonFile(stack.enter_context(storage.open(key)), mode="r")
+        yield pq.ParquetFile(source, page_checksum_verification=True)
 
 
 def read_parquet(storage: Storage, key: str, *, columns: Sequence[str] | None = None) -> pa.Table:
     """The table, or some of its columns. Raises as `open_parquet`."""
-    with open_parquet(storage, key) as file:
+    with open_parquet(storage, key, whole=columns is None) as file:
         return file.read(columns=list(columns) if columns is not None else None, use_threads=False)
 
 

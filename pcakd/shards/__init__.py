@@ -1,0 +1,20 @@
+"""Sharded datasets: photos in Parquet, and a table of what became of every object of the source."""
+
+from pcakd.shards.config import ShardConfig
+from pcakd.shards.dataset import ShardDataset, ShardInfo, ShardRow, open_dataset
+from pcakd.shards.schema import OBJECTS_SCHEMA, SHARD_SCHEMA, SPLITS, STATUSES, TRAIN, VAL, split_of
+
+__all__ = [
+    "OBJECTS_SCHEMA",
+    "SHARD_SCHEMA",
+    "SPLITS",
+    "STATUSES",
+    "TRAIN",
+    "VAL",
+    "ShardConfig",
+    "ShardDataset",
+    "ShardInfo",
+    "ShardRow",
+    "open_dataset",
+    "split_of",
+]

@@ -1,0 +1,80 @@
+"""The tables of a sharded dataset: shards, the objects table beside them, statuses."""
+
+import hashlib
+
+import pyarrow as pa
+
+SHARD_SCHEMA = pa.schema(
+    [
+        pa.field("key", pa.string(), nullable=False),
+        pa.field("image", pa.binary(), nullable=False),
+        pa.field("width", pa.int32(), nullable=False),
+        pa.field("height", pa.int32(), nullable=False),
+        pa.field("source_uri", pa.string(), nullable=False),
+        pa.field("source_etag", pa.string(), nullable=False),
+        pa.field("sha256", pa.string(), nullable=False),
+    ]
+)
+"""One row a photo. image: JPEG, upright, sRGB, of width × height pixels; sha256: hash of `image`."""
+
+LISTING_SCHEMA = pa.schema(
+    [
+        pa.field("key", pa.string(), nullable=False),
+        pa.field("size", pa.int64(), nullable=False),
+        pa.field("etag", pa.string(), nullable=False),
+        pa.field("mtime", pa.float64(), nullable=False),
+    ]
+)
+"""The snapshot of the source that a job works on, in the order of the keys."""
+
+OUTCOME_SCHEMA = pa.schema(
+    [
+        *LISTING_SCHEMA,
+        pa.field("status", pa.string(), nullable=False),
+        pa.field("detail", pa.string()),
+        pa.field("split", pa.string()),
+        pa.field("source_width", pa.int32()),
+        pa.field("source_height", pa.int32()),
+        pa.field("bytes", pa.int64()),
+        pa.field("sha256", pa.string()),
+    ]
+)
+"""What became of one object. detail: the reason in words; split, sizes, bytes, sha256: of photos that are ok."""
+
+OBJECTS_SCHEMA = pa.schema([*OUTCOME_SCHEMA, pa.field("shard", pa.string()), pa.field("duplicate_of", pa.string())])
+"""One row for every object of the listing. shard: the file that holds the photo; duplicate_of: the key that does."""
+
+OK = "ok"
+DUPLICATE = "duplicate"
+MISSING = "missing"
+DENIED = "denied"
+UNREACHABLE = "unreachable"
+CRASHED = "crashed"
+
+STATUSES = {
+    OK: "in a shard",
+    DUPLICATE: "the same picture as an object before it",
+    MISSING: "listed, but gone when it was fetched",
+    DENIED: "the storage allows listing it, but not reading it",
+    UNREACHABLE: "the storage gave no whole answer after retries",
+    CRASHED: "decoding ended the worker process or failed in an unforeseen way",
+    "empty": "0 bytes",
+    "not-an-image": "not in a known image format",
+    "truncated": "truncated or damaged",
+    "too-large": "over the limit of pixels or bytes",
+    "unsupported": "a picture that cannot be put in a shard",
+}
+"""Status of an object → what it means. All but "ok" are left out of the shards."""
+
+MAY_PASS = frozenset({MISSING, DENIED, UNREACHABLE, CRASHED})
+"""Statuses that another try may change; the others are in the object itself."""
+
+TRAIN = "train"
+VAL = "val"
+SPLITS = (TRAIN, VAL)
+
+
+def split_of(key: str, val_fraction: float) -> str:
+    """The split of a photo: depends on its key and the fraction alone, so that it stays when photos come and go."""
+    draw = int.from_bytes(hashlib.sha256(key.encode("utf-8", "surrogateescape")).digest()[:8])
+    return VAL if draw < val_fraction * 2**64 else TRAIN

@@ -1,0 +1,126 @@
+"""`pcakd shard`."""
+
+import click
+
+from pcakd.errors import EXIT_OK, EXIT_PARTIAL
+from pcakd.shards.schema import OK, STATUSES
+
+EXAMPLES = """\b
+Examples:
+  pcakd shard photos/ shards/
+  pcakd shard s3://photos s3://shards/photos-512 --shard-size 256
+  pcakd shard photos/ shards/ --retry-failed      take what failed and may pass
+  pcakd shard s3://photos shards/ --dry-run       list and count, write nothing
+
+\b
+S3: AWS_ACCESS_KEY_ID, AWS_SECRET_ACCESS_KEY, AWS_REGION as usual; PCAKD_S3_ENDPOINT_URL
+for a server that is not AWS. Ray: RAY_ADDRESS attaches to a cluster, otherwise one is
+started on this machine for the run.
+
+Interrupted? The same command goes on where it stopped, and the result is the same
+to the byte. DEST then holds train/ and val/ with the shards, objects.parquet with one
+row for every object of SRC, stats.json, overview.png and, last, manifest.json."""
+
+
+@click.command(epilog=EXAMPLES, short_help="Turn a folder or bucket of photos into Parquet shards.")
+@click.argument("source", metavar="SRC")
+@click.argument("dest", metavar="DEST")
+@click.option(
+    "--shortest-side",
+    metavar="N",
+    type=int,
+    default=512,
+    show_default=True,
+    help="Shrink photos to this shortest side in pixels; smaller ones stay.",
+)
+@click.option(
+    "--shard-size",
+    "shard_mb",
+    metavar="MB",
+    type=int,
+    default=128,
+    show_default=True,
+    help="Megabytes of photos in a shard.",
+)
+@click.option(
+    "--limit", metavar="N", type=int, default=None, help="Take only the first N objects, in the order of their keys."
+)
+@click.option(
+    "--val-fraction",
+    metavar="F",
+    type=float,
+    default=0.05,
+    show_default=True,
+    help="Share of the photos for the validation split.",
+)
+@click.option(
+    "--retry-failed",
+    is_flag=True,
+    help="Take again what failed for a reason that may pass: missing, denied, unreachable, crashed.",
+)
+@click.option("--dry-run", is_flag=True, help="List and count SRC, write nothing.")
+def shard(
+    source: str,
+    dest: str,
+    shortest_side: int,
+    shard_mb: int,
+    limit: int | None,
+    val_fraction: float,
+    retry_failed: bool,
+    dry_run: bool,
+) -> int:
+    """Turn SRC, a folder or s3://bucket/prefix of photos, into Parquet shards under DEST.
+
+    Photos are decoded whole, turned upright, shrunk and written as JPEG. Every object of SRC gets a
+    status: ok, or the reason why it was left out. Same pictures count once.
+    """
+    from pcakd.shards.config import ShardConfig
+
+    config = ShardConfig(
+        source=source, dest=dest, shortest_side=shortest_side, shard_mb=shard_mb, limit=limit, val_fraction=val_fraction
+    )
+    if dry_run:
+        return _dry_run(config)
+    from pcakd.cli.progress import progress
+    from tasks.shard import shard_dataset
+
+    report = shard_dataset(config, retry_failed=retry_failed, progress=progress)
+    _summary(report, dest, retry_failed)
+    return EXIT_PARTIAL if report.failed else EXIT_OK
+
+
+def _dry_run(config) -> int:
+    from tasks.shard import dry_run
+
+    found = dry_run(config)
+    click.echo(f"{found['objects']:,} objects, {megabytes(found['bytes'])}; nothing was written")
+    for suffix, count in found["suffixes"].items():
+        click.echo(f"  {suffix:<10} {count:>12,}")
+    return EXIT_OK
+
+
+def _summary(report, dest: str, retried: bool) -> None:
+    statistics = report.statistics
+    for status in STATUSES:
+        if not (count := statistics["status"].get(status)):
+            continue
+        click.echo(f"  {status:<14} {count:>12,}  {STATUSES[status]}")
+    click.echo(f"  {'seen':<14} {statistics['objects']:>12,}  {megabytes(statistics['source_bytes'])}")
+    shards = {name: split["shards"] for name, split in report.manifest["splits"].items()}
+    splits = ", ".join(
+        f"{statistics['split'].get(name, 0):,} {name} in {len(files)} shards" for name, files in shards.items()
+    )
+    click.echo(f"{statistics['status'].get(OK, 0):,} photos ({splits}), {megabytes(statistics['photo_bytes'])}: {dest}")
+    if report.processed:
+        rate = report.processed / report.seconds
+        click.echo(f"{report.processed:,} objects in {report.seconds:.1f} s, {rate:,.1f} photos/s")
+    else:
+        click.echo("finished before; nothing to do")
+    if retried:
+        click.echo(f"retried: {report.recovered:,} photos recovered")
+    elif report.may_pass:
+        click.echo(f"{report.may_pass:,} failed for a reason that may pass: `pcakd shard` again with --retry-failed")
+
+
+def megabytes(count: int) -> str:
+    return f"{count / 1e6:,.1f} MB"

@@ -1,0 +1,367 @@
+"""A sharding job from end to end: snapshot of the listing, parts, shards, objects table, manifest last.
+
+Everything that is not finished yet lives under `<dest>/_work/`:
+
+    listing.parquet, job.json             the snapshot, and what was asked for: a rerun goes on with them
+    parts/0000000.train.parquet           a part's photos by split
+    parts/0000000.outcome.parquet         what became of its objects; written last: the part is finished
+
+Kill it anywhere: what exists under its name is whole, and the result does not depend on who wrote
+which part when. `--retry-failed` on a finished dataset is another generation of the same: its
+listing is the objects whose failure may pass, its shards come after the existing ones.
+"""
+
+import json
+import time
+from collections import defaultdict
+from collections.abc import Callable, Iterator
+from contextlib import AbstractContextManager, nullcontext, suppress
+from dataclasses import dataclass, field
+from itertools import islice
+from typing import Any
+
+import numpy as np
+
+from pcakd.errors import AccessError, FatalError, TransientError, UsageError
+from pcakd.shards.config import FORMAT, ShardConfig
+from pcakd.shards.dataset import ShardDataset, ShardInfo
+from pcakd.shards.plan import Part, Photos, cut_into_parts, first_of_each, lay_into_shards
+from pcakd.shards.schema import DUPLICATE, MAY_PASS, OK, SPLITS
+from pcakd.shards.tables import read_listing, write_listing
+from pcakd.storage import ObjectInfo, Storage, open_storage
+from pcakd.storage.stage import canonical_json, read_manifest, stage_key, write_manifest
+from tasks.cluster import ray_cluster
+from tasks.remote import run_all
+from tasks.shard.objects import Ledger, read_outcomes, write_objects
+from tasks.shard.pack import pack_shard
+from tasks.shard.part import PartJob, PartResult, do_part, outcome_file, probe
+
+Progress = Callable[[str, int], AbstractContextManager[Callable[[int], None]]]
+"""`with progress("photos", total) as advance: advance(n)`."""
+
+WORK = "_work"
+LISTING = "listing.parquet"
+JOB = "job.json"
+STATS = "stats.json"
+OVERVIEW = "overview.png"
+RUN = "run.json"
+
+
+def no_progress(label: str, total: int) -> AbstractContextManager[Callable[[int], None]]:
+    return nullcontext(lambda count: None)
+
+
+@dataclass(frozen=True, kw_only=True)
+class ShardReport:
+    """What a run found and did.
+
+    statistics: of the whole dataset: objects, counts by status and split, bytes, histograms.
+    processed:  objects that this run fetched; seconds: its wall time without Ray's start.
+    steps:      seconds in fetch, decode, resize, encode and write, added up over all workers.
+    recovered:  photos that --retry-failed brought in.
+    """
+
+    manifest: dict[str, Any] = field(repr=False)
+    statistics: dict[str, Any] = field(repr=False)
+    processed: int = 0
+    recovered: int = 0
+    seconds: float = 0.0
+    steps: dict[str, float] = field(default_factory=dict)
+
+    @property
+    def failed(self) -> int:
+        """Objects that are neither in a shard nor a duplicate of one that is."""
+        return sum(count for status, count in self.statistics["status"].items() if status not in (OK, DUPLICATE))
+
+    @property
+    def may_pass(self) -> int:
+        """Failed objects that --retry-failed takes."""
+        return sum(self.statistics["status"].get(status, 0) for status in MAY_PASS)
+
+
+def shard_dataset(config: ShardConfig, *, retry_failed: bool = False, progress: Progress = no_progress) -> ShardReport:
+    """Shard a source; go on where an earlier run of the same job stopped; return at once where it is finished.
+
+    Raises UsageError when the destination holds something else, AccessError and NotFoundError for
+    what cannot be used at all, TransientError when the storage is away.
+    """
+    source, dest = _open(config)
+    manifest = read_manifest(dest)
+    if manifest is not None:
+        _check_same(config, source, manifest["params"], manifest["source"], dest)
+        if not (retry_failed and any(manifest["status"].get(status) for status in MAY_PASS)):
+            _clean_up(dest, manifest)
+            return ShardReport(manifest=manifest, statistics=json.loads(dest.read(STATS)))
+    base = None if manifest is None else ShardDataset(dest, manifest)
+    generation = _Generation(config, source, dest, base, progress)
+    with ray_cluster():
+        report = generation.run()
+        if base is None and retry_failed and report.may_pass:
+            base = ShardDataset(dest, report.manifest)
+            report = _Generation(config, source, dest, base, progress).run()
+    return report
+
+
+def dry_run(config: ShardConfig) -> dict[str, Any]:
+    """List the source and write nothing: {"objects", "bytes", "suffixes": suffix → objects}."""
+    source, _ = _open(config)
+    objects = size = 0
+    suffixes: dict[str, int] = defaultdict(int)
+    for entry in islice(source.list(), config.limit):
+        objects += 1
+        size += entry.size
+        name = entry.key.rpartition("/")[2]
+        suffixes["." + name.rpartition(".")[2].lower() if "." in name else "none"] += 1
+    return {"objects": objects, "bytes": size, "suffixes": dict(sorted(suffixes.items(), key=lambda item: -item[1]))}
+
+
+def _open(config: ShardConfig) -> tuple[Storage, Storage]:
+    source, dest = open_storage(config.source), open_storage(config.dest)
+    inner, outer = f"{dest.uri()}/", f"{source.uri()}/"
+    if inner.startswith(outer) or outer.startswith(inner):
+        raise UsageError(f"{dest}: source and destination lie in each other; choose a destination outside {source}")
+    source.check()
+    return source, dest
+
+
+def _check_same(config: ShardConfig, source: Storage, params: dict, source_uri: str, dest: Storage) -> None:
+    asked = config.params() | {"source": source.uri()}
+    for name, there in (params | {"source": source_uri}).items():
+        if asked.get(name) != there:
+            raise UsageError(
+                f"{dest}: holds shards made with {name} {there}, not {asked.get(name)}; choose another destination"
+            )
+
+
+def _clean_up(dest: Storage, manifest: dict[str, Any]) -> None:
+    """Remove what the finished generation left behind, unless a later one is under way."""
+    work = dest.sub(WORK)
+    if work.exists(JOB) and json.loads(work.read(JOB))["generation"] > manifest["generation"]:
+        return
+    work.clear()
+    for entry in dest.list("objects"):
+        if entry.key != manifest["objects"]["file"]:
+            dest.delete(entry.key)
+    _sweep(dest)
+
+
+def _sweep(dest: Storage) -> None:
+    # Listing unfinished uploads is a permission of its own; they cost money, not correctness.
+    with suppress(AccessError):
+        dest.sweep()
+
+
+class _Generation:
+    """One pass over a listing: all of the source, or what failed before."""
+
+    def __init__(
+        self, config: ShardConfig, source: Storage, dest: Storage, base: ShardDataset | None, progress: Progress
+    ) -> None:
+        self.config, self.source, self.dest, self.base, self.progress = config, source, dest, base, progress
+        self.number = 0 if base is None else base.manifest["generation"] + 1
+        self.work = dest.sub(WORK)
+        self.job = PartJob(
+            source=source,
+            work=self.work,
+            shortest_side=config.shortest_side,
+            quality=config.quality,
+            val_fraction=config.val_fraction,
+        )
+        self.snapshot = self._snapshot()
+        self.steps: dict[str, float] = defaultdict(float)
+        self.processed = 0
+
+    def run(self) -> ShardReport:
+        started = time.monotonic()
+        photos, part_count = self._run_parts(self.snapshot["objects"])
+        known = self._known_hashes()
+        first = first_of_each(photos, known)
+        shards_before = {split: len(self.base.shards(split)) if self.base else 0 for split in SPLITS}
+        keep = first == np.arange(len(photos))
+        plans, home = lay_into_shards(photos, keep, self.config.shard_mb * 10**6, shards_before)
+        written = self._pack(plans)
+        splits = self._splits(written)
+        ledger = Ledger(first=first, home=home, shards=[plan.name for plan in plans])
+        objects_file = "objects.parquet" if self.number == 0 else f"objects-{self.number}.parquet"
+        outcomes = read_outcomes(self.work, part_count)
+        statistics, objects_digest = write_objects(self.dest, objects_file, outcomes, ledger, self.base)
+        seconds = time.monotonic() - started
+        manifest = self._manifest(splits, {"file": objects_file, "sha256": objects_digest}, statistics)
+        self._report(manifest, statistics, seconds)
+        write_manifest(self.dest, manifest)
+        _clean_up(self.dest, manifest)
+        return ShardReport(
+            manifest=manifest,
+            statistics=statistics,
+            processed=self.processed,
+            recovered=int(keep.sum()) if self.base else 0,
+            seconds=seconds,
+            steps=dict(self.steps),
+        )
+
+    def _snapshot(self) -> dict[str, Any]:
+        """The job's record, with its listing: those of an interrupted run, else written now."""
+        if self.work.exists(JOB):
+            record = json.loads(self.work.read(JOB))
+            if record["generation"] == self.number:
+                _check_same(self.config, self.source, record["params"], record["source"], self.dest)
+                _sweep(self.dest)
+                return record
+        if self.base is None:
+            stranger = next((entry.key for entry in self.dest.list() if not entry.key.startswith(f"{WORK}/")), None)
+            if stranger is not None:
+                raise UsageError(f"{self.dest}: is not empty (it holds {stranger}); choose another destination")
+        self.work.clear()
+        count, digest = write_listing(self.work, LISTING, self._entries())
+        if count == 0 and self.base is None:
+            self.work.clear()
+            raise UsageError(f"{self.source}: holds no objects")
+        record = {
+            "source": self.source.uri(),
+            "params": self.config.params(),
+            "generation": self.number,
+            "objects": count,
+            "listing": digest,
+        }
+        self.work.write(JOB, canonical_json(record))
+        return record
+
+    def _entries(self) -> Iterator[ObjectInfo]:
+        if self.base is None:
+            yield from islice(self.source.list(), self.config.limit)
+            return
+        for table in self.base.objects():
+            for row in table.to_pylist():
+                if row["status"] in MAY_PASS:
+                    yield ObjectInfo(key=row["key"], size=row["size"], etag=row["etag"], mtime=row["mtime"])
+
+    def _run_parts(self, total: int) -> tuple[Photos, int]:
+        """Work through all parts that are not finished; the photos that are ok, and the number of parts."""
+        finished = {entry.key for entry in self.work.list("parts/")}
+        results: dict[int, tuple[np.ndarray, ...]] = {}
+
+        def calls() -> Iterator[tuple]:
+            for part in cut_into_parts(read_listing(self.work, LISTING), self.config.part_objects):
+                yield self.job, part, frozenset(), outcome_file(part.name) in finished
+
+        with self.progress("photos", total) as advance:
+            for result in run_all(do_part, calls(), on_loss=self._isolate):
+                results[result.number] = _columns(result)
+                for step, spent in result.seconds.items():
+                    self.steps[step] += spent
+                if result.seconds:
+                    self.processed += len(result.outcome)
+                advance(len(result.outcome))
+        ordered = [results[number] for number in range(len(results))]
+        columns = [np.concatenate(column) for column in zip(*ordered, strict=True)]
+        return Photos(part=columns[0], row=columns[1], split=columns[2], size=columns[3], sha256=columns[4]), len(
+            ordered
+        )
+
+    def _isolate(self, call: tuple) -> PartResult:
+        """A part whose worker died again and again: find the objects that do it, go on without them."""
+        part: Part = call[1]
+        guilty: set[str] = set()
+        probes = ((self.job, entry) for entry in part.entries)
+        for key in run_all(probe, probes, on_loss=lambda lost: lost[1].key, retries=1):
+            if key is not None:
+                guilty.add(key)
+        if not guilty:
+            raise TransientError("a Ray worker died several times, out of memory perhaps; the same command goes on")
+        return next(run_all(do_part, [(self.job, part, frozenset(guilty), False)]))
+
+    def _known_hashes(self) -> np.ndarray:
+        if self.base is None:
+            return np.zeros(0, "S32")
+        hashes = [
+            bytes.fromhex(row["sha256"])
+            for table in self.base.objects()
+            for row in table.select(["status", "sha256"]).to_pylist()
+            if row["status"] == OK
+        ]
+        return np.sort(np.array(hashes, "S32"))
+
+    def _pack(self, plans: list) -> list[ShardInfo]:
+        """Write the shards; those that exist under their name already are finished."""
+        there = {entry.key for split in SPLITS for entry in self.dest.list(f"{split}/")}
+        shards: dict[str, ShardInfo] = {}
+        with self.progress("shards", len(plans)) as advance:
+            calls = ((self.dest, self.work, plan, plan.name in there) for plan in plans)
+            for shard in run_all(pack_shard, calls):
+                shards[shard.file] = shard
+                advance(1)
+        return [shards[plan.name] for plan in plans]
+
+    def _splits(self, written: list[ShardInfo]) -> dict[str, Any]:
+        splits = {}
+        for split in SPLITS:
+            shards = self.base.shards(split) if self.base else []
+            shards = shards + [shard for shard in written if shard.file.startswith(f"{split}/")]
+            splits[split] = {
+                "rows": sum(shard.rows for shard in shards),
+                "shards": [
+                    {"file": shard.file, "rows": shard.rows, "bytes": shard.bytes, "sha256": shard.sha256}
+                    for shard in shards
+                ],
+            }
+        return splits
+
+    def _manifest(self, splits: dict, objects: dict, statistics: dict) -> dict[str, Any]:
+        contents = {shard["file"]: shard["sha256"] for split in splits.values() for shard in split["shards"]}
+        inputs = {"listing": self.base.manifest["inputs"]["listing"] if self.base else self.snapshot["listing"]}
+        total = sum(statistics["status"].values())
+        if sum(split["rows"] for split in splits.values()) != statistics["status"].get(OK, 0):
+            raise FatalError(
+                f"{self.dest}: rows in shards and photos that are ok differ; this is a defect, please report"
+            )
+        return {
+            "format": FORMAT,
+            "stage": "shards",
+            "key": stage_key(inputs, self.config.params()),
+            "inputs": inputs,
+            "params": self.config.params(),
+            "source": self.source.uri(),
+            "generation": self.number,
+            "digest": stage_key(contents, {}),
+            "splits": splits,
+            "objects": objects | {"rows": total},
+            "status": statistics["status"],
+        }
+
+    def _report(self, manifest: dict, statistics: dict, seconds: float) -> None:
+        from pcakd.shards.report import draw_overview
+
+        self.dest.write(STATS, canonical_json(statistics))
+        self.dest.write(OVERVIEW, draw_overview(statistics, _sample(ShardDataset(self.dest, manifest))))
+        run = {"seconds": round(seconds, 3), "processed": self.processed, "steps": dict(self.steps)}
+        self.dest.write(RUN, canonical_json(run))
+
+
+def _columns(result: PartResult) -> tuple[np.ndarray, ...]:
+    """(part, row, split, size, sha256) of a part's photos, as `Photos` has them."""
+    rows = [
+        row for row in result.outcome.select(["status", "split", "bytes", "sha256"]).to_pylist() if row["status"] == OK
+    ]
+    split = np.array([SPLITS.index(row["split"]) for row in rows], np.int8)
+    place = np.zeros(len(rows), np.int32)
+    for code in range(len(SPLITS)):
+        place[split == code] = np.arange((split == code).sum())
+    return (
+        np.full(len(rows), result.number, np.int32),
+        place,
+        split,
+        np.array([row["bytes"] for row in rows], np.int64),
+        np.array([bytes.fromhex(row["sha256"]) for row in rows], "S32"),
+    )
+
+
+def _sample(dataset: ShardDataset, count: int = 24) -> list[bytes]:
+    """Encoded photos from all over the dataset, the same ones every time."""
+    shards = [shard for split in SPLITS for shard in dataset.shards(split)]
+    chosen = [shards[place * len(shards) // 8] for place in range(min(8, len(shards)))] if len(shards) > 8 else shards
+    photos: list[bytes] = []
+    for place, shard in enumerate(chosen):
+        table = next(dataset.tables("train", columns=["image"], shards=[shard]))
+        take = (count * (place + 1)) // len(chosen) - (count * place) // len(chosen)
+        photos += [table["image"][row * len(table) // take].as_py() for row in range(min(take, len(table)))]
+    return photos

@@ -1,0 +1,211 @@
+"""One part of a sharding job, start to end: fetch, decode, shrink, encode, write. Runs in a Ray task."""
+
+import time
+from collections import defaultdict, deque
+from collections.abc import Iterator
+from concurrent.futures import Future, ThreadPoolExecutor
+from dataclasses import dataclass, field
+from typing import Any
+
+import pyarrow as pa
+
+from pcakd.errors import AccessError, FatalError, NotFoundError, PhotoError, TransientError, UsageError
+from pcakd.shards.plan import Part
+from pcakd.shards.prepare import PreparedPhoto, prepare_photo
+from pcakd.shards.schema import CRASHED, DENIED, MISSING, OK, OUTCOME_SCHEMA, SPLITS, UNREACHABLE, split_of
+from pcakd.shards.tables import text, write_shard
+from pcakd.storage import LocalStorage, ObjectInfo, Storage, shown
+from pcakd.storage.parquet import read_parquet, write_parquet
+
+MAX_OBJECT_BYTES = 1 << 30
+"""Larger objects are not fetched: no photo of a size that is read needs more."""
+
+READ_AHEAD_BYTES = 64 << 20
+READ_AHEAD_OBJECTS = 16
+
+OUTAGE = 8
+"""So many objects in a row that cannot be reached are an outage of the storage, not of the objects."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class PartJob:
+    """What all parts of a job have in common.
+
+    work: where parts are written, under the destination.
+    """
+
+    source: Storage
+    work: Storage
+    shortest_side: int
+    quality: int
+    val_fraction: float
+
+
+@dataclass(frozen=True, kw_only=True)
+class PartResult:
+    """What became of a part.
+
+    outcome: table of OUTCOME_SCHEMA, a row an object, in the order of the listing.
+    seconds: spent waiting for "fetch", in "decode", "resize", "encode", "write", and in "all".
+    """
+
+    number: int
+    outcome: pa.Table
+    seconds: dict[str, float] = field(default_factory=dict)
+
+
+@dataclass(frozen=True, kw_only=True)
+class Fetched:
+    """An object's content, or why there is none.
+
+    info: the listing's entry; where the content was read, the one that belongs to it.
+    """
+
+    info: ObjectInfo
+    status: str = OK
+    detail: str = ""
+    data: bytes = field(default=b"", repr=False)
+
+
+def photos_file(name: str, split: str) -> str:
+    """Where, under the work folder, a part's photos of a split are."""
+    return f"parts/{name}.{split}.parquet"
+
+
+def outcome_file(name: str) -> str:
+    """Where the outcome of a part is; it exists when the part is finished."""
+    return f"parts/{name}.outcome.parquet"
+
+
+def run_part(job: PartJob, part: Part, poison: frozenset[str] = frozenset()) -> PartResult:
+    """Work through a part and write it; its outcome file, written last, makes it finished.
+
+    poison: keys that ended a worker before; they are marked "crashed", not touched.
+    Raises AccessError when the credentials are refused, TransientError in an outage.
+    """
+    started = time.perf_counter()
+    seconds: dict[str, float] = defaultdict(float)
+    outcome: list[dict[str, Any]] = []
+    photos: dict[str, list[dict[str, Any]]] = {split: [] for split in SPLITS}
+    for entry, fetched in _watched(job.source, _read_ahead(job.source, part.entries, poison, seconds)):
+        row = {"key": text(entry.key), "size": entry.size, "etag": entry.etag, "mtime": entry.mtime}
+        outcome.append(row)
+        prepared = _prepare(job, fetched)
+        if isinstance(prepared, Fetched):
+            row |= {"status": prepared.status, "detail": text(shown(prepared.detail))}
+            continue
+        for step, spent in prepared.seconds.items():
+            seconds[step] += spent
+        split = split_of(entry.key, job.val_fraction)
+        photos[split].append(_shard_row(job.source, fetched.info, prepared))
+        row |= {
+            "status": OK,
+            "split": split,
+            "source_width": prepared.source_width,
+            "source_height": prepared.source_height,
+            "bytes": len(prepared.image),
+            "sha256": prepared.sha256,
+        }
+    writing = time.perf_counter()
+    for split, rows in photos.items():
+        if rows:
+            write_shard(job.work, photos_file(part.name, split), rows)
+    table = pa.Table.from_pylist(outcome, OUTCOME_SCHEMA)
+    write_parquet(job.work, outcome_file(part.name), table)
+    seconds["write"] = time.perf_counter() - writing
+    seconds["all"] = time.perf_counter() - started
+    return PartResult(number=part.number, outcome=table, seconds=dict(seconds))
+
+
+def do_part(job: PartJob, part: Part, poison: frozenset[str], finished: bool) -> PartResult:
+    """`run_part`, or where an earlier run finished the part, its outcome (with no seconds spent)."""
+    if not finished:
+        return run_part(job, part, poison)
+    return PartResult(number=part.number, outcome=read_parquet(job.work, outcome_file(part.name)))
+
+
+def probe(job: PartJob, entry: ObjectInfo) -> None:
+    """Fetch and decode one object and forget it: to find out which one ends a worker."""
+    _prepare(job, _fetch(job.source, entry, frozenset()))
+
+
+def _read_ahead(
+    source: Storage, entries: list[ObjectInfo], poison: frozenset[str], seconds: dict[str, float]
+) -> Iterator[tuple[ObjectInfo, Fetched]]:
+    """The entries with their content, fetched while others are decoded; bounded in number and bytes."""
+    # A local disk needs one read ahead; S3 answers slowly, but many at once.
+    ahead = 1 if isinstance(source, LocalStorage) else READ_AHEAD_OBJECTS
+    todo: deque[ObjectInfo] = deque(entries)
+    running: deque[tuple[ObjectInfo, Future[Fetched]]] = deque()
+    size = 0
+    with ThreadPoolExecutor(ahead, thread_name_prefix="fetch") as threads:
+        try:
+            while todo or running:
+                while todo and (not running or (len(running) <= ahead and size + todo[0].size <= READ_AHEAD_BYTES)):
+                    entry = todo.popleft()
+                    size += entry.size
+                    running.append((entry, threads.submit(_fetch, source, entry, poison)))
+                entry, future = running.popleft()
+                waiting = time.perf_counter()
+                fetched = future.result()
+                seconds["fetch"] += time.perf_counter() - waiting
+                size -= entry.size
+                yield entry, fetched
+        finally:
+            threads.shutdown(wait=False, cancel_futures=True)
+
+
+def _fetch(source: Storage, entry: ObjectInfo, poison: frozenset[str]) -> Fetched:
+    if entry.key in poison:
+        return Fetched(info=entry, status=CRASHED, detail="decoding it ended the worker process")
+    if entry.size > MAX_OBJECT_BYTES:
+        detail = f"has {entry.size:,} bytes, over the limit of {MAX_OBJECT_BYTES:,}"
+        return Fetched(info=entry, status="too-large", detail=detail)
+    try:
+        data, info = source.read_with_info(entry.key)
+        return Fetched(info=info, data=data)
+    except NotFoundError as error:
+        return Fetched(info=entry, status=MISSING, detail=str(error))
+    except AccessError as error:
+        if error.credentials:
+            raise
+        return Fetched(info=entry, status=DENIED, detail=str(error))
+    except (TransientError, FatalError, UsageError) as error:
+        return Fetched(info=entry, status=UNREACHABLE, detail=str(error))
+
+
+def _watched(source: Storage, fetched: Iterator[tuple[ObjectInfo, Fetched]]) -> Iterator[tuple[ObjectInfo, Fetched]]:
+    """The same, until the storage is away altogether: a job must not mark a million objects for that."""
+    in_a_row = 0
+    for entry, content in fetched:
+        in_a_row = in_a_row + 1 if content.status == UNREACHABLE else 0
+        if in_a_row == OUTAGE:
+            raise TransientError(f"{OUTAGE} objects in a row cannot be read from {source}; last: {content.detail}")
+        yield entry, content
+
+
+def _prepare(job: PartJob, fetched: Fetched) -> PreparedPhoto | Fetched:
+    """The photo, or what was fetched with the reason why it is none."""
+    if fetched.status != OK:
+        return fetched
+    name = fetched.info.key
+    try:
+        return prepare_photo(fetched.data, name=name, shortest_side=job.shortest_side, quality=job.quality)
+    except PhotoError as error:
+        return Fetched(info=fetched.info, status=error.reason, detail=str(error))
+    except MemoryError:
+        return Fetched(info=fetched.info, status="too-large", detail=f"{name}: does not fit in memory")
+    except Exception as error:  # one photo must not end the job, whatever a decoder does with it
+        return Fetched(info=fetched.info, status=CRASHED, detail=f"{name}: {type(error).__name__}: {error}")
+
+
+def _shard_row(source: Storage, info: ObjectInfo, photo: PreparedPhoto) -> dict[str, Any]:
+    return {
+        "key": text(info.key),
+        "image": photo.image,
+        "width": photo.width,
+        "height": photo.height,
+        "source_uri": text(source.uri(info.key)),
+        "source_etag": info.etag,
+        "sha256": photo.sha256,
+    }
