@@ -6,10 +6,11 @@ from pathlib import Path
 from typing import Any
 
 import torch
-from safetensors.torch import save
+from safetensors import SafetensorError
+from safetensors.torch import load, save
 from torch import Tensor
 
-from pcakd.checkpoint import digest_tensors, read_tensors
+from pcakd.checkpoint import digest_tensors
 from pcakd.errors import CheckpointError
 from pcakd.pca import Eigenbases, LevelMoments, Moments
 from pcakd.student import LEVELS
@@ -26,12 +27,13 @@ def eigenbases_digest(bases: Eigenbases) -> str:
 
 
 def eigenbases_bytes(bases: Eigenbases) -> bytes:
-    """A file's content: `eigenbases.0` ... (C×k float32), `spectrum.0` ..., `explained.0` ... (C float64)."""
+    """A file's content: `eigenbases.l` (C×k float32), `spectrum.l`, `explained.l`, `own.l` (C float64)."""
     tensors = {}
     for level in range(LEVELS):
         tensors[f"eigenbases.{level}"] = bases.bases[level]
         tensors[f"spectrum.{level}"] = bases.spectra[level]
         tensors[f"explained.{level}"] = bases.explained[level]
+        tensors[f"own.{level}"] = bases.own[level]
     return _pack(
         tensors,
         EIGENBASES,
@@ -44,52 +46,61 @@ def eigenbases_bytes(bases: Eigenbases) -> bytes:
 
 
 def load_eigenbases(path: str | os.PathLike) -> Eigenbases:
-    """Inverse of `eigenbases_bytes`. Raises CheckpointError for a missing or damaged file, or one of another kind."""
-    tensors, header = _unpack(Path(path), EIGENBASES)
+    """The eigenbases in a file. Raises CheckpointError for one missing, damaged, or of another kind."""
+    return eigenbases_from(_read(Path(path)), str(path))
+
+
+def eigenbases_from(data: bytes, name: str) -> Eigenbases:
+    """Inverse of `eigenbases_bytes`; `name` is what errors call the file. Raises CheckpointError."""
+    tensors, header = _unpack(data, name, EIGENBASES)
     try:
         bases = Eigenbases(
             bases=[tensors[f"eigenbases.{level}"] for level in range(LEVELS)],
             spectra=[tensors[f"spectrum.{level}"] for level in range(LEVELS)],
             explained=[tensors[f"explained.{level}"] for level in range(LEVELS)],
+            own=[tensors[f"own.{level}"] for level in range(LEVELS)],
             photos=int(header["photos"]),
             teacher=dict(header["teacher"]),
             data_digest=str(header["data_digest"]),
         )
     except (KeyError, TypeError, ValueError) as error:
-        raise CheckpointError(f"{path}: is not a whole eigenbases file ({error} is missing or odd)") from None
+        raise CheckpointError(f"{name}: is not a whole eigenbases file ({error} is missing or odd)") from None
     for level, (basis, spectrum) in enumerate(zip(bases.bases, bases.spectra, strict=True)):
         if basis.ndim != 2 or len(basis) != len(spectrum) or not torch.isfinite(basis).all():
-            raise CheckpointError(f"{path}: eigenbases.{level} is not a finite C×k matrix beside its C eigenvalues")
+            raise CheckpointError(f"{name}: eigenbases.{level} is not a finite C×k matrix beside its C eigenvalues")
     return bases
 
 
-def moments_bytes(moments: Moments, *, teacher: dict[str, str], data_digest: str) -> bytes:
-    """A file's content: `mean.0`, `covariance.0`, `normalised.0`, ..., all float64 sums."""
+def moments_bytes(moments: Moments, **facts: Any) -> bytes:
+    """A file's content: `mean.0`, `covariance.0`, `own.0`, ..., all float64 sums.
+
+    facts: what `load_moments` gives back beside them; JSON.
+    """
     tensors = {}
     for level, sums in enumerate(moments.levels):
         tensors[f"mean.{level}"] = sums.mean
         tensors[f"covariance.{level}"] = sums.covariance
-        tensors[f"normalised.{level}"] = sums.normalised
-    varied = [sums.varied for sums in moments.levels]
-    return _pack(tensors, MOMENTS, photos=moments.photos, varied=varied, teacher=teacher, data_digest=data_digest)
+        tensors[f"own.{level}"] = sums.own
+    sampled = [sums.sampled for sums in moments.levels]
+    return _pack(tensors, MOMENTS, photos=moments.photos, sampled=sampled, **facts)
 
 
-def load_moments(path: str | os.PathLike) -> tuple[Moments, dict[str, Any]]:
-    """Moments and their header ("teacher", "data_digest"). Raises CheckpointError."""
-    tensors, header = _unpack(Path(path), MOMENTS)
+def moments_from(data: bytes, name: str) -> tuple[Moments, dict[str, Any]]:
+    """Inverse of `moments_bytes`: moments, and the facts saved with them. Raises CheckpointError."""
+    tensors, header = _unpack(data, name, MOMENTS)
     try:
         levels = [
             LevelMoments(
                 mean=tensors[f"mean.{level}"],
                 covariance=tensors[f"covariance.{level}"],
-                normalised=tensors[f"normalised.{level}"],
-                varied=int(header["varied"][level]),
+                own=tensors[f"own.{level}"],
+                sampled=int(header["sampled"][level]),
             )
             for level in range(LEVELS)
         ]
         return Moments(photos=int(header["photos"]), levels=levels), header
     except (KeyError, TypeError, ValueError, IndexError) as error:
-        raise CheckpointError(f"{path}: is not a whole moments file ({error} is missing or odd)") from None
+        raise CheckpointError(f"{name}: is not a whole moments file ({error} is missing or odd)") from None
 
 
 def _pack(tensors: dict[str, Tensor], kind: str, **header: Any) -> bytes:
@@ -98,14 +109,24 @@ def _pack(tensors: dict[str, Tensor], kind: str, **header: Any) -> bytes:
     return save(contiguous, metadata={_KEY: json.dumps(record, sort_keys=True)})
 
 
-def _unpack(path: Path, kind: str) -> tuple[dict[str, Tensor], dict[str, Any]]:
-    tensors, metadata = read_tensors(path)
+def _read(path: Path) -> bytes:
     try:
-        header = json.loads(metadata.get(_KEY, ""))
-        if header["format"] != kind:
-            raise CheckpointError(f"{path}: is a {header['format']} file, not {kind}")
-        if int(header["format_version"]) > FORMAT_VERSION:
-            raise CheckpointError(f"{path}: has format version {header['format_version']}, newer than this pcakd reads")
-    except (ValueError, KeyError, TypeError):
-        raise CheckpointError(f"{path}: is not a {kind} file") from None
+        return path.read_bytes()
+    except OSError as error:
+        raise CheckpointError(f"{path}: cannot be read ({error.strerror})") from None
+
+
+def _unpack(data: bytes, name: str, kind: str) -> tuple[dict[str, Tensor], dict[str, Any]]:
+    try:
+        tensors = load(data)
+        # A safetensors file starts with the length of its JSON header; the library gives metadata for paths only.
+        metadata = json.loads(data[8 : 8 + int.from_bytes(data[:8], "little")]).get("__metadata__", {})
+        header = json.loads(metadata[_KEY])
+        found, version = header["format"], int(header["format_version"])
+    except (SafetensorError, ValueError, KeyError, TypeError):
+        raise CheckpointError(f"{name}: is not a whole {kind} file") from None
+    if found != kind:
+        raise CheckpointError(f"{name}: is a {found} file, not {kind}")
+    if version > FORMAT_VERSION:
+        raise CheckpointError(f"{name}: has format version {version}, newer than this pcakd reads; update pcakd")
     return tensors, header

@@ -44,10 +44,10 @@ class LevelMoments:
     """(C) sum of the photos' mean features."""
     covariance: Tensor
     """(C×C) sum of the photos' own covariances, each F̄ F̄ᵀ ÷ positions."""
-    normalised: Tensor
-    """(C×C) sum of the photos' covariances, each ÷ its trace: every photo counts 1, whatever its contrast."""
-    varied: int = 0
-    """Photos in `normalised`: those whose features vary at all."""
+    own: Tensor
+    """(C) sum over sampled photos of the cumulative share of variance that a PCA of the photo alone explains."""
+    sampled: int = 0
+    """Photos in `own`."""
 
 
 @dataclass(kw_only=True)
@@ -70,7 +70,7 @@ class Moments:
 
         return cls(
             photos=0,
-            levels=[LevelMoments(mean=zero(c), covariance=zero(c, c), normalised=zero(c, c)) for c in channels],
+            levels=[LevelMoments(mean=zero(c), covariance=zero(c, c), own=zero(c)) for c in channels],
         )
 
     @property
@@ -79,9 +79,10 @@ class Moments:
         return tuple(len(level.mean) for level in self.levels)
 
     @torch.no_grad()
-    def update(self, features: Sequence[Tensor]) -> None:
+    def update(self, features: Sequence[Tensor], *, sample: Sequence[bool] | None = None) -> None:
         """Add N photos: for each level N×C×H×W, float. float64 stays float64, all else is taken as float32.
 
+        sample: for each photo whether its own spectrum counts too; a C×C eigenvalue problem. None: all.
         Raises FatalError for features that are not finite; nothing is added then.
         """
         if len(features) != len(self.levels):
@@ -90,28 +91,43 @@ class Moments:
         for level, photos in enumerate(reduced):
             if not all(torch.isfinite(covariance).all() for _, covariance in photos):
                 raise FatalError(f"the teacher's features at level {level} are not finite; are its weights damaged?")
+        wanted = [True] * len(features[0]) if sample is None else sample
         for sums, photos in zip(self.levels, reduced, strict=True):
-            for mean, covariance in photos:
-                trace = covariance.trace()
+            for (mean, covariance), with_own in zip(photos, wanted, strict=True):
                 sums.mean += mean
                 sums.covariance += covariance
-                if trace > 0:
-                    sums.normalised += covariance / trace
-                    sums.varied += 1
+                if with_own and covariance.trace() > 0:
+                    sums.own += cumulative_shares(torch.linalg.eigvalsh(covariance.cpu()).flip(0)).to(sums.own.device)
+                    sums.sampled += 1
         self.photos += len(features[0])
 
+    def cpu(self) -> "Moments":
+        """The same moments on the CPU."""
+        return Moments(
+            photos=self.photos,
+            levels=[
+                LevelMoments(
+                    mean=level.mean.cpu(),
+                    covariance=level.covariance.cpu(),
+                    own=level.own.cpu(),
+                    sampled=level.sampled,
+                )
+                for level in self.levels
+            ],
+        )
+
     def __add__(self, other: "Moments") -> "Moments":
-        """Moments of both sets of photos together, on the CPU."""
+        """Moments of both sets of photos together; both on one device."""
         if self.channels != other.channels:
             raise ValueError(f"moments of widths {self.channels} and {other.channels} do not add")
         return Moments(
             photos=self.photos + other.photos,
             levels=[
                 LevelMoments(
-                    mean=a.mean.cpu() + b.mean.cpu(),
-                    covariance=a.covariance.cpu() + b.covariance.cpu(),
-                    normalised=a.normalised.cpu() + b.normalised.cpu(),
-                    varied=a.varied + b.varied,
+                    mean=a.mean + b.mean,
+                    covariance=a.covariance + b.covariance,
+                    own=a.own + b.own,
+                    sampled=a.sampled + b.sampled,
                 )
                 for a, b in zip(self.levels, other.levels, strict=True)
             ],
@@ -124,6 +140,12 @@ class Moments:
     def mean(self, level: int) -> Tensor:
         """C: mean over photos of each photo's mean feature."""
         return self.levels[level].mean / max(self.photos, 1)
+
+
+def cumulative_shares(eigenvalues: Tensor) -> Tensor:
+    """Share of the sum that the first 1, 2, ... eigenvalues make up; falling, and at most 1."""
+    positive = eigenvalues.clamp(min=0)
+    return (positive.cumsum(0) / positive.sum()).clamp(max=1.0)
 
 
 def merge(parts: Iterable[Moments]) -> Moments:
@@ -153,8 +175,8 @@ class Widths:
     channels: tuple[int, ...] | None = None
     """Number of eigenvectors of each level, 0..3."""
     variance: float | None = None
-    """Share of variance, above 0 up to 1: each level keeps the fewest eigenvectors whose mean explained variance
-    reaches it."""
+    """Share of variance, above 0 up to 1. As in the paper each level keeps as many eigenvectors as a PCA of one photo
+    needs on average (mean over photos of its cumulative explained variance) to reach it."""
 
     def __post_init__(self) -> None:
         if (self.channels is None) == (self.variance is None):
@@ -164,16 +186,22 @@ class Widths:
         if self.variance is not None and not 0 < self.variance <= 1:
             raise UsageError(f"variance is {self.variance}: give a share above 0 and up to 1")
 
-    def of(self, level: int, explained: Tensor) -> int:
-        """Width of a level, from its cumulative explained variance (C)."""
+    def check(self, teacher_channels: Sequence[int]) -> None:
+        """Raise UsageError if a width is more than the teacher has."""
+        for level, (k, c) in enumerate(zip(self.channels or (), teacher_channels, strict=False)):
+            if k > c:
+                raise UsageError(f"channels[{level}] is {k}: the teacher has {c} at level {level}")
+
+    def of(self, level: int, sums: LevelMoments) -> int:
+        """Width of a level."""
+        most = len(sums.own)
         if self.channels is not None:
-            if self.channels[level] > len(explained):
-                raise UsageError(
-                    f"channels[{level}] is {self.channels[level]}: the teacher has {len(explained)} at level {level}"
-                )
             return self.channels[level]
+        if sums.sampled == 0:
+            raise UsageError("variance: no photo's own spectrum was sampled; give channels, or use more photos")
+        assert self.variance is not None
         # Float64 sums that should end at exactly 1 end within 1e-12 of it.
-        return min(int((explained < self.variance - 1e-12).sum()) + 1, len(explained))  # type: ignore[operator]
+        return min(int((sums.own / sums.sampled < self.variance - 1e-12).sum()) + 1, most)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -185,7 +213,10 @@ class Eigenbases:
     spectra: list[Tensor]
     """Level l: (C) all eigenvalues, float64, falling."""
     explained: list[Tensor]
-    """Level l: (C) mean over photos of the share of a photo's variance that the first 1, 2, ... C explain."""
+    """Level l: (C) share of the photos' variance that the first 1, 2, ... C explain: 1 - `unexplained` on them."""
+    own: list[Tensor]
+    """Level l: (C) the same for a PCA of each photo alone, mean over the sampled photos: what no basis that is shared
+    can reach. NaN if no photo was sampled."""
     photos: int
     """Number of photos they were fitted on."""
     teacher: dict[str, str] = field(default_factory=dict)
@@ -210,7 +241,8 @@ def fit(
     """
     if moments.photos == 0:
         raise UsageError("no photos to fit eigenbases on")
-    bases, spectra, explained = [], [], []
+    widths.check(moments.channels)
+    bases, spectra, explained, own = [], [], [], []
     for level, sums in enumerate(moments.levels):
         covariance = moments.covariance(level)
         power = covariance.trace() + moments.mean(level).square().sum()
@@ -220,9 +252,7 @@ def fit(
                 "are they all of constant colour?"
             )
         values, vectors = eigenvectors(covariance)
-        shares = torch.einsum("ck,cd,dk->k", vectors, sums.normalised / sums.varied, vectors)
-        cumulative = shares.cumsum(0).clamp(max=1.0)
-        k = widths.of(level, cumulative)
+        k = widths.of(level, sums)
         rank = int((values > NOISE * values[0]).sum())
         if k > rank:
             warnings.warn(
@@ -233,11 +263,13 @@ def fit(
             )
         bases.append(vectors[:, :k].float().contiguous())
         spectra.append(values)
-        explained.append(cumulative)
+        explained.append(cumulative_shares(values))
+        own.append(sums.own / sums.sampled if sums.sampled else torch.full_like(sums.own, torch.nan))
     return Eigenbases(
         bases=bases,
         spectra=spectra,
         explained=explained,
+        own=own,
         photos=moments.photos,
         teacher=teacher or {},
         data_digest=data_digest,

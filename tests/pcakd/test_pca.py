@@ -37,10 +37,7 @@ def same(a: Moments, b: Moments) -> bool:
         return bool((x - y).norm() <= 1e-9 * y.norm())
 
     return a.photos == b.photos and all(
-        x.varied == y.varied
-        and close(x.mean, y.mean)
-        and close(x.covariance, y.covariance)
-        and close(x.normalised, y.normalised)
+        x.sampled == y.sampled and close(x.mean, y.mean) and close(x.covariance, y.covariance) and close(x.own, y.own)
         for x, y in zip(a.levels, b.levels, strict=True)
     )
 
@@ -137,13 +134,34 @@ def test_signs_are_fixed():
     torch.testing.assert_close(eigenvectors(permuted)[1].flip(0).abs(), vectors.abs())
 
 
-def test_variance_chooses_the_fewest_eigenvectors_that_reach_it():
-    moments = moments_of(random_features(6))
-    bases = fit(moments, Widths(variance=0.6))
+def test_variance_chooses_what_a_pca_of_one_photo_needs_on_average():
+    photos = random_features(6)
+    bases = fit(moments_of(photos), Widths(variance=0.6))
     for level, k in enumerate(bases.channels):
-        assert bases.explained[level][k - 1] >= 0.6
-        assert k == 1 or bases.explained[level][k - 2] < 0.6
-    assert fit(moments, Widths(variance=1.0)).channels == CHANNELS
+        shares = []
+        for photo in photos:
+            values = np.linalg.eigvalsh(np.cov(photo[level][0].flatten(1).double().numpy(), bias=True))[::-1]
+            shares.append(values.cumsum() / values.sum())
+        mean = np.mean(shares, axis=0)
+        np.testing.assert_allclose(bases.own[level], mean, rtol=1e-5)
+        assert mean[k - 1] >= 0.6
+        assert k == 1 or mean[k - 2] < 0.6
+    assert fit(moments_of(photos), Widths(variance=1.0)).channels == CHANNELS
+
+
+def test_no_shared_basis_explains_more_than_the_photos_own_do():
+    bases = fit(moments_of([[f - 3 for f in photo] for photo in random_features(9)]), WHOLE)
+    for explained, own in zip(bases.explained, bases.own, strict=True):
+        assert (explained[:-1] < own[:-1]).all()
+
+
+def test_variance_needs_the_spectrum_of_some_photo():
+    moments = Moments.zeros(CHANNELS)
+    moments.update(random_features(1)[0], sample=[False])
+    assert moments.levels[0].sampled == 0
+    with pytest.raises(UsageError, match="variance"):
+        fit(moments, Widths(variance=0.9))
+    assert torch.isnan(fit(moments, Widths(channels=(1, 1, 1, 1))).own[0]).all()
 
 
 @pytest.mark.parametrize(
