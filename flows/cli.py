@@ -7,6 +7,7 @@ from pcakd.cli.main import COMMANDS, make_group, run
 # Command name → (where it lives, its line in `pcakd --help`). Stages live in tasks/cli/, flows in flows/.
 PIPELINE_COMMANDS: dict[str, tuple[str, str]] = {
     "shard": ("tasks.cli.shard:shard", "Turn a folder or bucket of photos into Parquet shards."),
+    "fit-eigenbases": ("tasks.cli.fit_eigenbases:fit_eigenbases", "Fit a teacher's eigenbases over sharded photos."),
 }
 
 

@@ -89,6 +89,13 @@ def cluster_cpus() -> int:
     return max(1, int(ray.cluster_resources().get("CPU", 1)))
 
 
+def cluster_gpus() -> int:
+    """GPUs of the cluster that this process is attached to."""
+    import ray
+
+    return int(ray.cluster_resources().get("GPU", 0))
+
+
 def _number(name: str) -> int | None:
     value = os.environ.get(name, "")
     if not value:

@@ -1,0 +1,254 @@
+"""The stage that fits eigenbases: one pass over the shards by feature-extraction actors, then four small `eigh`.
+
+Fault model: a piece of a shard is reduced by one actor to its moments, which are added once, when they have
+arrived. An actor that dies loses the piece it was at; that is done again by another. Pieces and the tree in which
+their sums are added depend on the photos alone, so the result does not depend on the number of workers.
+"""
+
+import logging
+import time
+import warnings
+from collections import Counter
+from collections.abc import Callable, Iterator
+from contextlib import AbstractContextManager, contextmanager, nullcontext
+from dataclasses import dataclass, field, replace
+from typing import Any, Literal
+
+from pcakd.eigenbases import eigenbases_bytes, eigenbases_digest, moments_bytes, moments_from
+from pcakd.errors import CheckpointError, UsageError
+from pcakd.extraction import Extraction
+from pcakd.pca import Eigenbases, Moments, RankWarning, Widths, fit
+from pcakd.shards import open_dataset
+from pcakd.spectrum import spectrum_csv, spectrum_png
+from pcakd.storage import Storage
+from pcakd.storage.stage import MANIFEST, StageOutput, stage_key
+from pcakd.student import DEFAULT_CHANNELS
+from pcakd.teacher import Teacher, load_teacher
+from tasks.actors import scatter
+from tasks.cluster import cluster_cpus, cluster_gpus, ray_cluster
+from tasks.merge import TreeSum
+from tasks.pieces import Piece, cut_into_pieces, shard_rows
+
+logger = logging.getLogger(__name__)
+
+STAGE = "eigenbases"
+EIGENBASES_FILE, MOMENTS_FILE = "eigenbases.safetensors", "moments.safetensors"
+TABLE_FILE, PLOT_FILE = "spectrum.csv", "spectrum.png"
+
+FEW_PHOTOS = 512
+"""Below so many every photo's own spectrum is taken."""
+
+Progress = Callable[[str, int], AbstractContextManager[Callable[[int], None]]]
+"""`with progress("photos", total) as advance: advance(n)`."""
+
+
+def no_progress(label: str, total: int) -> AbstractContextManager[Callable[[int], None]]:
+    return nullcontext(lambda count: None)
+
+
+@dataclass(frozen=True, kw_only=True)
+class FitConfig:
+    """One fit of eigenbases."""
+
+    shards: str
+    """Folder or s3:// prefix that `pcakd shard` wrote."""
+    teacher: str
+    """Name or file of the teacher, as `pcakd.teacher.load_teacher` takes it."""
+    widths: Widths | None = None
+    """Eigenvectors to keep; None: the paper's widths for the teacher's backbone."""
+    split: Literal["train", "val", "all"] = "train"
+    """Which photos of the shards."""
+    limit: int | None = None
+    """Use only the first so many photos."""
+    extraction: Extraction = field(default_factory=Extraction)
+    """How photos are fed to the teacher."""
+    targets: bool = False
+    """Also write each photo's PCA targets, for distillation; a second pass, and about 2.6 MB a photo at the
+    paper's VGG widths."""
+    workers: int | None = None
+    """Number of actors; None: one for each GPU of the cluster, or without any one for each `threads` CPUs."""
+    threads: int = 1
+    """CPU threads of each actor."""
+
+    def __post_init__(self) -> None:
+        for name in ("limit", "workers", "threads"):
+            value = getattr(self, name)
+            if value is not None and value < 1:
+                raise UsageError(f"{name} is {value}: give 1 or more")
+        if self.split not in ("train", "val", "all"):
+            raise UsageError(f"split is {self.split!r}: use train, val or all")
+
+
+@dataclass(frozen=True, kw_only=True)
+class FitResult:
+    """What a fit gives back: the stage's manifest, the speed of the pass, whether earlier work was used."""
+
+    manifest: dict[str, Any]
+    photos_per_second: float | None
+    reused: Literal["nothing", "moments", "all"]
+
+
+def fit_eigenbases(config: FitConfig, output: Storage, *, progress: Progress = no_progress) -> FitResult:
+    """Fit eigenbases and write them into `output`, manifest last.
+
+    A finished fit of the same photos, teacher and parameters is returned as it is; where only the widths
+    differ, the moments in `output` are used again and no photo is read.
+    Raises UsageError, NotFoundError, TransientError, FatalError.
+    """
+    teacher = load_teacher(config.teacher)
+    widths = config.widths or Widths(channels=paper_widths(teacher))
+    widths.check(teacher.channels)
+    dataset = open_dataset(config.shards)
+    pieces = cut_into_pieces(shard_rows(dataset, config.split), limit=config.limit)
+    if sum(len(piece) for piece in pieces) < FEW_PHOTOS:
+        config = replace(config, extraction=replace(config.extraction, spectrum_every=1))
+    inputs = {"shards": dataset.digest, "teacher": teacher.digest}
+    facts = {"inputs": inputs, "params": _pass_params(config)}
+    stage = _stage(output, inputs, widths, config)
+    if (manifest := stage.finished()) is not None:
+        if manifest.get("key") == stage.key:
+            return FitResult(manifest=manifest, photos_per_second=None, reused="all")
+        output.delete(MANIFEST)
+
+    moments, left_out = _saved_moments(output, facts)
+    reused = moments is not None
+    speed = None
+    identity = {"id": teacher.name, "digest": teacher.digest}
+    if moments is None or config.targets:
+        with ray_cluster(), extractors(teacher, dataset.storage, config) as actors:
+            if moments is None:
+                started = time.monotonic()
+                moments, left_out = collect_moments(actors, pieces, progress)
+                speed = moments.photos / max(time.monotonic() - started, 1e-9)
+                output.write(MOMENTS_FILE, moments_bytes(moments, left_out=left_out, **facts))
+            bases, notes = fit_moments(moments, widths, identity, dataset.digest, left_out)
+            files = _write_targets(actors, pieces, bases, output, progress) if config.targets else []
+    else:
+        bases, notes = fit_moments(moments, widths, identity, dataset.digest, left_out)
+        files = []
+    output.write(EIGENBASES_FILE, eigenbases_bytes(bases))
+    output.write(TABLE_FILE, spectrum_csv(bases).encode())
+    output.write(PLOT_FILE, spectrum_png(bases, title=f"Eigenbases of {teacher.name} over {bases.photos:,} photos"))
+    manifest = stage.finish(
+        {
+            "photos": moments.photos,
+            "left_out": left_out,
+            "warnings": notes,
+            "teacher": identity | {"source": teacher.info.source, "licence": teacher.info.licence},
+            "backbone": teacher.info.backbone,
+            "eigenbases_digest": eigenbases_digest(bases),
+            "channels": list(bases.channels),
+            "teacher_channels": list(teacher.channels),
+            "explained": [float(e[k - 1]) for e, k in zip(bases.explained, bases.channels, strict=True)],
+            "files": [EIGENBASES_FILE, MOMENTS_FILE, TABLE_FILE, PLOT_FILE, *files],
+        }
+    )
+    return FitResult(manifest=manifest, photos_per_second=speed, reused="moments" if reused else "nothing")
+
+
+def paper_widths(teacher: Teacher) -> tuple[int, ...]:
+    """The paper's widths for the teacher's backbone; no more than the teacher has (a student as teacher)."""
+    return tuple(min(k, c) for k, c in zip(DEFAULT_CHANNELS[teacher.info.backbone], teacher.channels, strict=True))
+
+
+def collect_moments(
+    actors: list[Any], pieces: list[Piece], progress: Progress = no_progress
+) -> tuple[Moments, dict[str, int]]:
+    """One pass: the moments of all pieces, each counted once, and photos left out by reason."""
+    tree, left_out = TreeSum(len(pieces)), Counter[str]()
+    with progress("photos", sum(len(piece) for piece in pieces)) as advance:
+        for piece, (moments, missing) in scatter(actors, lambda actor, p: actor.moments.remote(p), pieces):
+            tree.add(piece.index, moments)
+            left_out.update(missing)
+            advance(len(piece))
+    return tree.total(), dict(sorted(left_out.items()))
+
+
+def fit_moments(
+    moments: Moments, widths: Widths, teacher: dict[str, str], data_digest: str, left_out: dict[str, int]
+) -> tuple[Eigenbases, list[str]]:
+    """Eigenbases and the warnings they come with. Raises UsageError where every photo was left out."""
+    if moments.photos == 0:
+        reasons = ", ".join(f"{count} {reason}" for reason, count in left_out.items()) or "there are none"
+        raise UsageError(f"no photo to fit eigenbases on: {reasons}")
+    with warnings.catch_warnings(record=True) as caught:
+        warnings.simplefilter("always", RankWarning)
+        bases = fit(moments, widths, teacher=teacher, data_digest=data_digest)
+    return bases, [str(warning.message) for warning in caught if issubclass(warning.category, RankWarning)]
+
+
+def _stage(output: Storage, inputs: dict[str, str], widths: Widths, config: FitConfig) -> StageOutput:
+    params = _pass_params(config) | {
+        "channels": list(widths.channels) if widths.channels else None,
+        "variance": widths.variance,
+        "targets": config.targets,
+    }
+    return StageOutput(storage=output, stage=STAGE, key=stage_key(inputs, params), inputs=inputs, params=params)
+
+
+def _pass_params(config: FitConfig) -> dict[str, Any]:
+    """What the moments depend on beside photos and teacher."""
+    return {
+        "crop": config.extraction.crop,
+        "spectrum_every": config.extraction.spectrum_every,
+        "split": config.split,
+        "limit": config.limit,
+    }
+
+
+def _saved_moments(output: Storage, facts: dict[str, Any]) -> tuple[Moments | None, dict[str, int]]:
+    """Moments of an earlier fit of the same photos with the same teacher and crops, if they stand in `output`."""
+    if not output.exists(MOMENTS_FILE):
+        return None, {}
+    try:
+        moments, header = moments_from(output.read(MOMENTS_FILE), output.uri(MOMENTS_FILE))
+    except CheckpointError as error:
+        logger.warning("%s; it is made anew", error)
+        return None, {}
+    if {name: header.get(name) for name in facts} != facts:
+        return None, {}
+    return moments, header.get("left_out", {})
+
+
+@contextmanager
+def extractors(teacher: Teacher, shards: Storage, config: FitConfig) -> Iterator[list[Any]]:
+    """The actors; they end with the block."""
+    import ray
+
+    from tasks.extractor import Extractor
+
+    gpus = cluster_gpus()
+    workers = config.workers or gpus or max(1, cluster_cpus() // config.threads)
+    resources = {"num_cpus": config.threads, "num_gpus": 1 if gpus else 0, "max_restarts": -1, "max_task_retries": 0}
+    actor_class: Any = ray.remote(Extractor).options(**resources)
+    shared = ray.put(teacher)
+    actors = [
+        actor_class.remote(shared, shards, config.extraction, config.threads, "cuda" if gpus else "cpu")
+        for _ in range(workers)
+    ]
+    try:
+        yield actors
+    finally:
+        for actor in actors:
+            ray.kill(actor)
+
+
+def _write_targets(
+    actors: list[Any], pieces: list[Piece], bases: Eigenbases, output: Storage, progress: Progress
+) -> list[str]:
+    """The second pass; a file a piece. Returns their keys."""
+    import ray
+
+    shared = ray.put(bases)
+
+    def key(piece: Piece) -> str:
+        return f"targets/part-{piece.index:06d}.parquet"
+
+    with progress("targets", sum(len(piece) for piece in pieces)) as advance:
+        for piece, _ in scatter(actors, lambda a, p: a.targets.remote(p, shared, output, key(p)), pieces):
+            advance(len(piece))
+    wanted = {key(piece) for piece in pieces}
+    for entry in output.list("targets/"):
+        if entry.key not in wanted:
+            output.delete(entry.key)  # of an earlier fit
+    return [key(piece) for piece in pieces]

@@ -1,0 +1,91 @@
+"""The Ray actor that keeps a teacher in memory and turns pieces of shards into moments or targets."""
+
+import os
+from collections import Counter
+from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
+from itertools import islice
+from typing import Any
+
+import numpy as np
+import pyarrow as pa
+import ray
+
+from pcakd.errors import PhotoError
+from pcakd.extraction import Extraction, accumulate, targets
+from pcakd.images import read_photo
+from pcakd.pca import Eigenbases, Moments
+from pcakd.storage import Storage
+from pcakd.storage.parquet import parquet_writer
+from pcakd.targets import TARGETS_SCHEMA, target_row
+from pcakd.teacher import Teacher
+from tasks.pieces import Piece, piece_rows
+
+UNREADABLE = "unreadable"
+TARGETS_PER_ROW_GROUP = 8  # about 20 MB with the paper's widths and 256-pixel crops
+
+
+class Extractor:
+    """One worker, made a Ray actor by `tasks.eigenbases`.
+
+    Its methods depend on their arguments alone, so a piece that is lost with a worker can be done again.
+    """
+
+    def __init__(self, teacher: Teacher, shards: Storage, extraction: Extraction, threads: int, device: str) -> None:
+        import torch
+
+        torch.set_num_threads(threads)
+        self.teacher = teacher.to(device)
+        self.shards = shards
+        self.extraction = extraction
+        # Beside a GPU one decoding thread cannot keep up; on a CPU the forward pass wants the core itself.
+        self.decoders = ThreadPoolExecutor(max(2, threads)) if device == "cuda" else None
+
+    @ray.method(max_task_retries=-1)
+    def ready(self) -> int:
+        """Process id; answers once the teacher is loaded."""
+        return os.getpid()
+
+    def moments(self, piece: Piece) -> tuple[Moments, dict[str, int]]:
+        """Moments of a piece's photos, and how many were left out by reason."""
+        unreadable: Counter[str] = Counter()
+        moments, left_out = accumulate(self._photos(piece, unreadable), self.teacher, self.extraction)
+        return moments, dict(left_out + unreadable)
+
+    def targets(self, piece: Piece, bases: Eigenbases, out: Storage, key: str) -> int:
+        """Write the piece's PCA targets as one Parquet file; how many photos."""
+        rows: Iterator[dict[str, Any]] = (
+            target_row(cut, levels)
+            for cut, levels in targets(self._photos(piece, Counter()), self.teacher, bases, self.extraction)
+        )
+        written = 0
+        with parquet_writer(out, key, TARGETS_SCHEMA) as writer:
+            while group := list(islice(rows, TARGETS_PER_ROW_GROUP)):
+                writer.write_table(pa.Table.from_pylist(group, TARGETS_SCHEMA), row_group_size=len(group))
+                written += len(group)
+        return written
+
+    def _photos(self, piece: Piece, unreadable: Counter[str]) -> Iterator[tuple[str, np.ndarray]]:
+        rows = piece_rows(self.shards, piece)
+        decoded = self._ahead(rows) if self.decoders else map(_decode, rows)
+        for key, rgb in decoded:
+            if rgb is None:
+                unreadable[UNREADABLE] += 1
+            else:
+                yield key, rgb
+
+    def _ahead(self, rows: Iterator[tuple[str, bytes]]) -> Iterator[tuple[str, np.ndarray | None]]:
+        """Decoded photos in order, at most 64 ahead of their use."""
+        assert self.decoders is not None
+        pending = [self.decoders.submit(_decode, row) for row in islice(rows, 64)]
+        while pending:
+            first = pending.pop(0)
+            pending += [self.decoders.submit(_decode, row) for row in islice(rows, 1)]
+            yield first.result()
+
+
+def _decode(row: tuple[str, bytes]) -> tuple[str, np.ndarray | None]:
+    try:
+        return row[0], read_photo(row[1], name=row[0]).rgb
+    except PhotoError:
+        return row[0], None
