@@ -1,0 +1,1 @@
+"""Measuring a student: content/style pairs, graded pairs with a known truth, and simple baselines beside it."""
