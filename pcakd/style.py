@@ -12,6 +12,7 @@ from safetensors.torch import save
 from pcakd.checkpoint import read_tensors
 from pcakd.errors import CheckpointError, UsageError
 from pcakd.files import write_atomic
+from pcakd.matching import Cells, pool_cells
 from pcakd.student import LEVELS
 from pcakd.transfer import Statistics
 
@@ -26,14 +27,16 @@ class Style:
     levels: level 0..3 → mean and covariance of that level's features (float64).
     model:  digest of the student they were computed with; only that student can use them.
     weight: how much the style counts in a mix.
+    cells:  what the matched grade needs (see `pcakd.matching`), or None: then it is not used.
     """
 
     levels: tuple[Statistics, ...]
     model: str
     weight: float = 1.0
+    cells: Cells | None = None
 
     def __post_init__(self) -> None:
-        if not all(torch.isfinite(t).all() for level in self.levels for t in level):
+        if not all(torch.isfinite(t).all() for part in (*self.levels, self.cells or ()) for t in part):
             raise UsageError("style statistics have values that are not finite")
 
     def to_bytes(self) -> bytes:
@@ -42,6 +45,8 @@ class Style:
         for level, statistics in enumerate(self.levels):
             tensors[f"mean.{level}"] = statistics.mean.contiguous()
             tensors[f"covariance.{level}"] = statistics.covariance.contiguous()
+        if self.cells is not None:
+            tensors |= {f"cells.{name}": tensor.contiguous() for name, tensor in self.cells._asdict().items()}
         header = {"format_version": FORMAT_VERSION, "model": self.model, "weight": self.weight}
         return save(tensors, metadata={_KEY: json.dumps(header, sort_keys=True)})
 
@@ -58,7 +63,9 @@ class Style:
             if record["format_version"] > FORMAT_VERSION:
                 raise CheckpointError(f"{path}: was saved by a newer pcakd; update pcakd")
             levels = tuple(Statistics(tensors[f"mean.{i}"], tensors[f"covariance.{i}"]) for i in range(LEVELS))
-            return cls(levels, record["model"], float(record["weight"]))
+            found = [tensors[f"cells.{name}"] for name in Cells._fields if f"cells.{name}" in tensors]
+            cells = Cells(*found) if found else None
+            return cls(levels, record["model"], float(record["weight"]), cells)
         except (KeyError, ValueError, TypeError):
             raise CheckpointError(f"{path}: is not a saved style") from None
 
@@ -87,4 +94,5 @@ def mix_styles(styles: Sequence[Style]) -> Style:
             for share, s in zip(shares, statistics, strict=True)
         )
         levels.append(Statistics(mean, covariance))
-    return Style(tuple(levels), styles[0].model, total)
+    cells = [style.cells for style in styles if style.cells is not None]
+    return Style(tuple(levels), styles[0].model, total, pool_cells(cells) if len(cells) == len(styles) else None)

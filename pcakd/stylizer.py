@@ -21,13 +21,16 @@ from pcakd.engine import encode_statistics, photo_tensor, transfer
 from pcakd.errors import UsageError
 from pcakd.images import SRGB_PROFILE, Photo, PhotoSource, read_photo, to_image
 from pcakd.masks import Mask, read_mask
+from pcakd.matching import NO_GRADE, Cells, MatchedGrade, describe, match_grade, shrink
 from pcakd.smoothing import smooth
 from pcakd.style import Style, mix_styles
 from pcakd.transfer import TRANSFORMS, Transform
 
 Smoothing = Literal["guided", "none"]
+Compat = Literal["auto", "released", "pcakd"]
 Precision = Literal["auto", "fp32", "bf16"]
 Device = Literal["auto", "cpu", "cuda"]
+COMPATS: tuple[Compat, ...] = ("auto", "released", "pcakd")
 SMOOTHINGS: tuple[Smoothing, ...] = ("guided", "none")
 PRECISIONS: tuple[Precision, ...] = ("auto", "fp32", "bf16")
 DEVICES: tuple[Device, ...] = ("auto", "cpu", "cuda")
@@ -44,7 +47,13 @@ class StylizeOptions:
     smoothing: Smoothing = "guided"
     """"guided": a guided filter restores the content's edges; "none": the decoder's output as it is."""
 
+    compat: Compat = "auto"
+    """"released": the paper's method alone; "pcakd": where the photos show the same things, a grade read off
+    matching places takes over (see `pcakd.matching`); "auto": what the model's checkpoint says."""
+
     def __post_init__(self) -> None:
+        if self.compat not in COMPATS:
+            raise UsageError(f"compat is {self.compat!r}: use one of {', '.join(COMPATS)}")
         if self.transform not in TRANSFORMS:
             raise UsageError(f"transform is {self.transform!r}: use one of {', '.join(TRANSFORMS)}")
         if not 0 <= self.strength <= 1:
@@ -89,7 +98,7 @@ class Stylizer:
             raise UsageError("a style needs at least one photo")
         if weights is not None and len(weights) != len(photos):
             raise UsageError(f"{len(weights)} weights for {len(photos)} style photos")
-        styles = [Style(self._statistics(read_photo(photo)), self.digest) for photo in photos]
+        styles = [self._whole_style(read_photo(photo)) for photo in photos]
         if weights is not None:
             styles = [replace(style, weight=float(weight)) for style, weight in zip(styles, weights, strict=True)]
         return mix_styles(styles)
@@ -103,7 +112,7 @@ class Stylizer:
             for i, label in enumerate(regions.labels)
             if float(weights[i].sum()) >= 1.0
         }
-        return MaskedStyle(Style(self._statistics(read), self.digest), styles)
+        return MaskedStyle(self._whole_style(read), styles)
 
     def stylize(
         self,
@@ -122,12 +131,20 @@ class Stylizer:
         """
         options = replace(options or StylizeOptions(), **changes)
         photo = read_photo(content)
-        rgb = torch.from_numpy(photo.rgb)
-        result = self.transfer(photo, style, options, content_mask=content_mask)
-        if options.smoothing == "guided":
-            pixels = smooth(result[0], rgb.permute(2, 0, 1).to(self.device))
-        else:
-            pixels = (result[0] * 255).round().to(torch.uint8)
+        if not isinstance(style, Style | MaskedStyle):
+            style = self.style(style)
+        grade = self.matched_grade(photo, style, options) if content_mask is None else NO_GRADE
+        if grade.weight < 1:
+            result = self.transfer(photo, style, options, content_mask=content_mask)
+            if options.smoothing == "guided":
+                pixels = smooth(result[0], torch.from_numpy(photo.rgb).permute(2, 0, 1).to(self.device))
+            else:
+                pixels = (result[0] * 255).round().to(torch.uint8)
+        if grade.weight > 0:
+            tensor = photo_tensor(torch.from_numpy(photo.rgb), self.device)
+            graded = grade.apply(tensor, options.strength)[0] * 255
+            mixed = graded if grade.weight == 1 else torch.lerp(pixels.float(), graded, grade.weight)
+            pixels = mixed.round().to(torch.uint8)
         image = to_image(pixels.permute(1, 2, 0).cpu().numpy(), photo.alpha)
         if photo.exif:
             image.info["exif"] = photo.exif
@@ -144,13 +161,14 @@ class Stylizer:
         *,
         content_mask: PhotoSource | Mask | None = None,
     ) -> torch.Tensor:
-        """The result before smoothing: float32 1×3×H×W, clipped to [0, 1], on the stylizer's device."""
+        """The student's result before smoothing: float32 1×3×H×W, clipped to [0, 1], on the stylizer's device.
+
+        This is the paper's method alone, whatever `options.compat` says: `stylize` adds the matched grade.
+        """
         options = options or StylizeOptions()
         if not isinstance(style, Style | MaskedStyle):
             style = self.style(style)
-        whole = style.whole if isinstance(style, MaskedStyle) else style
-        if whole.model != self.digest:
-            raise UsageError("this style was computed with another model; compute it again with this one")
+        whole = self._checked(style)
         mask = content_mask if content_mask is None or isinstance(content_mask, Mask) else read_mask(content_mask)
         photo = read_photo(content)
         tensor = photo_tensor(torch.from_numpy(photo.rgb), self.device)
@@ -164,6 +182,34 @@ class Stylizer:
                 content_mask=mask,
                 region_styles=style.regions if isinstance(style, MaskedStyle) else None,
             ).float()
+
+    @torch.inference_mode()
+    def matched_grade(
+        self, content: PhotoSource, style: Style | MaskedStyle, options: StylizeOptions | None = None
+    ) -> MatchedGrade:
+        """The grade that `stylize` mixes in, with its weight; weight 0 under compat "released".
+
+        Region masks say themselves what goes with what: a content with a mask has no matched grade.
+        """
+        compat = (options or StylizeOptions()).compat
+        cells = self._checked(style).cells
+        if cells is None or (self.metadata.compat if compat == "auto" else compat) == "released":
+            return NO_GRADE
+        tensor = photo_tensor(torch.from_numpy(read_photo(content).rgb), self.device)
+        return match_grade(self.student, tensor, cells)
+
+    def _checked(self, style: Style | MaskedStyle) -> Style:
+        whole = style.whole if isinstance(style, MaskedStyle) else style
+        if whole.model != self.digest:
+            raise UsageError("this style was computed with another model; compute it again with this one")
+        return whole
+
+    def _whole_style(self, photo: Photo) -> Style:
+        return Style(self._statistics(photo), self.digest, cells=self._cells(photo))
+
+    @torch.inference_mode()
+    def _cells(self, photo: Photo) -> Cells:
+        return describe(self.student, shrink(photo_tensor(torch.from_numpy(photo.rgb), self.device)))
 
     @torch.inference_mode()
     def _statistics(self, photo: Photo, weight: torch.Tensor | None = None):

@@ -53,6 +53,14 @@ _BUILT_IN_DEFAULT = "vgg"
     help="guided: a guided filter restores the content's edges.",
 )
 @click.option(
+    "--compat",
+    type=click.Choice(["auto", "released", "pcakd"]),
+    default="auto",
+    show_default=True,
+    help="released: the paper's method alone. pcakd: where the photos show the same things, a colour grade read off "
+    "matching places takes over. auto: released for imported models, else pcakd.",
+)
+@click.option(
     "--content-mask",
     type=click.Path(path_type=Path),
     help="Picture whose colours label regions of the content; black is no label. Any size. Needs --style-mask.",
@@ -81,6 +89,7 @@ def stylize(
     transform: str,
     strength: float,
     smoothing: str,
+    compat: str,
     content_mask: Path | None,
     style_mask: Path | None,
     device: str,
@@ -107,7 +116,12 @@ def stylize(
         raise UsageError("--content-mask and --style-mask go together: give both or neither")
     if content_mask is not None and (len(contents) > 1 or len(styles) > 1):
         raise UsageError("masks belong to one content and one style photo; give one of each")
-    options = StylizeOptions(transform=transform, strength=strength, smoothing=smoothing)  # type: ignore[arg-type]
+    options = StylizeOptions(
+        transform=transform,  # type: ignore[arg-type]
+        strength=strength,
+        smoothing=smoothing,  # type: ignore[arg-type]
+        compat=compat,  # type: ignore[arg-type]
+    )
     targets = plan_outputs(contents, out)
     limit = max_pixels or max_pixels_default()
     stylizer = Stylizer.load(model, device=device, precision=precision)  # type: ignore[arg-type]

@@ -5,8 +5,9 @@ to transfer, and the graded photo is the truth that a result is measured against
 
     same    content = the photo,            style = truth = the graded photo
     across  content = its left 60 percent,  style = the graded right 60 percent,  truth = the graded left 60 percent
+    apart   as *across*, with halves: content and style share no place at all
 
-*same* measures how faithful a method is when content and style show the same things; *across* adds
+*same* measures how faithful a method is when content and style show the same things; *across* and *apart* add
 what a real pair has, other content.
 """
 
@@ -17,10 +18,11 @@ import numpy as np
 
 from pcakd.errors import UsageError
 
-Kind = Literal["same", "across"]
-KINDS: tuple[Kind, ...] = ("same", "across")
+Kind = Literal["same", "across", "apart"]
+KINDS: tuple[Kind, ...] = ("same", "across", "apart")
 LUMA = np.array([0.299, 0.587, 0.114])
-PART = 0.6  # width of the content's and the style's share of a photo in *across*
+PARTS: dict[str, float] = {"across": 0.6, "apart": 0.5}
+"""Share of the photo's width that content and style each show."""
 
 
 class GradedPair(NamedTuple):
@@ -88,7 +90,7 @@ def graded_pair(rgb: np.ndarray, kind: Kind, *, name: str, seed: int | tuple[int
     graded = Grade.random(seed).apply(rgb)
     if kind == "same":
         return GradedPair(name, rgb, graded, graded)
-    if kind != "across":
+    if kind not in PARTS:
         raise UsageError(f"kind is {kind!r}: use one of {', '.join(KINDS)}")
-    part = round(rgb.shape[1] * PART)
+    part = round(rgb.shape[1] * PARTS[kind])
     return GradedPair(name, rgb[:, :part], graded[:, -part:], graded[:, :part])
