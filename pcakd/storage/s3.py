@@ -90,7 +90,7 @@ class S3Storage(Storage):
         # Not boto3's paginator: a page that fails half-way must be asked for again by itself.
         request = {"Bucket": self.bucket, "Prefix": self.prefix + prefix}
         while True:
-            page = self._call(lambda: self._client.list_objects_v2(**request), "list", self.uri())
+            page = self._call(partial(self._page, request), "list", self.uri())
             for entry in page.get("Contents", ()):
                 key = entry["Key"][len(self.prefix) :]
                 if key:  # the empty key is the root folder's own marker
@@ -104,14 +104,21 @@ class S3Storage(Storage):
                 return
             request["ContinuationToken"] = page["NextContinuationToken"]
 
+    def _page(self, request: dict) -> dict:
+        page = self._client.list_objects_v2(**request)
+        if "IsTruncated" not in page:
+            # An answer cut in its head has no body, which reads as an empty listing.
+            raise _DamagedError("no whole listing")
+        return page
+
     def head(self, key: str) -> ObjectInfo | None:
         entry = self._head(key)
-        return None if entry is None else _info(key, entry, entry["ContentLength"])
+        return None if entry is None else _info(key, entry)
 
     def _head(self, key: str) -> dict | None:
         def head() -> dict | None:
             try:
-                return self._client.head_object(Bucket=self.bucket, Key=self._key(key))
+                return _whole(self._client.head_object(Bucket=self.bucket, Key=self._key(key)))
             except ClientError as error:
                 # A HEAD has no body: the server's "404" does not tell a missing key from a missing bucket.
                 if code_of(error) in MISSING | {"404"}:
@@ -125,12 +132,9 @@ class S3Storage(Storage):
 
         def get() -> tuple[bytes, ObjectInfo]:
             answer = self._client.get_object(Bucket=self.bucket, Key=self._key(key))
-            with answer["Body"] as body:
-                data = body.read()
-            if len(data) != answer["ContentLength"]:
-                raise _DamagedError(f"{len(data)} of {answer['ContentLength']} bytes")
+            data = _body(answer)
             self._check(key, data, answer, seen)
-            return data, _info(key, answer, len(data))
+            return data, _info(key, answer)
 
         return self._call(get, "read", self.uri(key))
 
@@ -166,11 +170,7 @@ class S3Storage(Storage):
                 if code_of(error) in ("InvalidRange", "416"):
                     return b""
                 raise
-            with answer["Body"] as body:
-                data = body.read()
-            if len(data) != answer["ContentLength"]:
-                raise _DamagedError(f"{len(data)} of {answer['ContentLength']} bytes")
-            return data
+            return _body(answer)
 
         return self._call(get, "read", self.uri(key))
 
@@ -328,8 +328,29 @@ def list_uploads(client: Any, bucket: str, prefix: str) -> list[tuple[str, str]]
     return [(entry["Key"], entry["UploadId"]) for page in pages for entry in page.get("Uploads", ())]
 
 
-def _info(key: str, answer: dict, size: int) -> ObjectInfo:
-    return ObjectInfo(key=key, size=size, etag=answer["ETag"].strip('"'), mtime=answer["LastModified"].timestamp())
+def _whole(answer: dict) -> dict:
+    """The answer, if its head came through whole: one that is cut there is read as a shorter one."""
+    etag = answer.get("ETag", "")
+    if "ContentLength" not in answer or "LastModified" not in answer or not etag or etag.count('"') % 2:
+        raise _DamagedError("incomplete head")
+    return answer
+
+
+def _body(answer: dict) -> bytes:
+    with answer["Body"] as body:
+        data = body.read()
+    if len(data) != _whole(answer)["ContentLength"]:
+        raise _DamagedError("incomplete body")
+    return data
+
+
+def _info(key: str, answer: dict) -> ObjectInfo:
+    return ObjectInfo(
+        key=key,
+        size=answer["ContentLength"],
+        etag=answer["ETag"].strip('"'),
+        mtime=answer["LastModified"].timestamp(),
+    )
 
 
 def _content_type(key: str) -> str:

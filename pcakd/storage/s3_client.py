@@ -111,6 +111,9 @@ def may_pass(error: Exception) -> bool:
     """Whether the same call may go well in a moment: throttling, server errors, connections that broke."""
     if isinstance(error, ClientError):
         return code_of(error) in _PASSING or _status_of(error) >= 500 or _status_of(error) == 429
+    if isinstance(error, ValueError):
+        # botocore's parser on half a number or date, from an answer cut in its head.
+        return not isinstance(error, UnicodeError)
     return isinstance(
         error,
         boto.HTTPClientError
@@ -143,7 +146,7 @@ def translated(error: Exception, verb: str, where: str) -> Exception:
             f"cannot {verb} {where}: no S3 credentials; set AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY",
             credentials=True,
         )
-    if isinstance(error, boto.ParamValidationError | boto.InvalidEndpointConfigurationError):
+    if isinstance(error, UnicodeError | boto.ParamValidationError | boto.InvalidEndpointConfigurationError):
         return UsageError(f"cannot {verb} {where}: S3 does not take this bucket name or key")
     if isinstance(error, boto.BotoCoreError):
         return FatalError(f"cannot {verb} {where}: {type(error).__name__}")

@@ -58,6 +58,10 @@ class FaultProxy:
 
     async def stop(self) -> None:
         self._server.close()
+        others = asyncio.all_tasks() - {asyncio.current_task()}
+        for task in others:
+            task.cancel()
+        await asyncio.gather(*others, return_exceptions=True)
 
     def _pick(self, method: str, path: str) -> Rule | None:
         self.requests.append((method, path))
