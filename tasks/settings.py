@@ -1,0 +1,76 @@
+"""Where the pipeline keeps things: one module reads the environment (`PCAKD_*`, MLFLOW_TRACKING_URI).
+
+    PCAKD_HOME            local folder for everything that is not a result       [.local]
+    PCAKD_WORKSPACE       folder or s3:// prefix of stage outputs                [PCAKD_HOME/workspace]
+    MLFLOW_TRACKING_URI   tracking server          [a SQLite file in the workspace, or in PCAKD_HOME
+                                                    where the workspace is on S3]
+    PCAKD_EXPERIMENT      MLflow experiment                                      [pcakd]
+
+tasks/cluster.py reads the ones of Ray, pcakd/storage those of S3.
+"""
+
+import os
+from dataclasses import dataclass
+from pathlib import Path
+
+from pcakd.errors import UsageError
+
+QUIET = {
+    "DO_NOT_TRACK": "1",
+    "PREFECT_SERVER_ANALYTICS_ENABLED": "false",
+    "PREFECT_SERVER_EPHEMERAL_STARTUP_TIMEOUT_SECONDS": "120",
+    "PREFECT_LOGGING_TO_API_WHEN_MISSING_FLOW": "ignore",
+    "MLFLOW_DISABLE_TELEMETRY": "true",
+    "MLFLOW_SUPPRESS_PRINTING_URL_TO_STDOUT": "true",
+    "MLFLOW_ENABLE_ARTIFACTS_PROGRESS_BAR": "false",
+    "MLFLOW_SERVER_ENABLE_JOB_EXECUTION": "false",
+    # Waiting is the journal's business (tasks/tracking): a call that fails comes back within seconds.
+    "MLFLOW_HTTP_REQUEST_MAX_RETRIES": "2",
+    "MLFLOW_HTTP_REQUEST_TIMEOUT": "20",
+    "GIT_PYTHON_REFRESH": "quiet",
+    "RAY_USAGE_STATS_ENABLED": "0",
+}
+"""What Prefect, MLflow and Ray read when they are imported: no analytics, no chatter, a patient start."""
+
+
+def quiet_environment() -> None:
+    """Set `QUIET` where the user set nothing; before Prefect or MLflow is imported."""
+    for name, value in QUIET.items():
+        os.environ.setdefault(name, value)
+
+
+@dataclass(frozen=True, kw_only=True)
+class Settings:
+    """The environment, read once."""
+
+    home: Path
+    """Local folder: journals of tracking, logs, data of the local stack."""
+    workspace: str
+    """Folder or s3:// prefix of stage outputs."""
+    tracking_uri: str
+    """MLflow tracking server, or a sqlite:/// address."""
+    experiment: str
+    """Name of the MLflow experiment."""
+
+    @classmethod
+    def read(cls, *, workspace: str | None = None) -> "Settings":
+        """From the environment; `workspace` counts before PCAKD_WORKSPACE. Raises UsageError."""
+        home = Path(os.environ.get("PCAKD_HOME") or ".local").expanduser().absolute()
+        place = workspace or os.environ.get("PCAKD_WORKSPACE") or str(home / "workspace")
+        if not place.startswith("s3://"):
+            place = os.path.abspath(os.path.expanduser(place))
+        uri = os.environ.get("MLFLOW_TRACKING_URI") or embedded_uri(Path(place) if place[:5] != "s3://" else home)
+        experiment = os.environ.get("PCAKD_EXPERIMENT") or "pcakd"
+        if not experiment.strip():
+            raise UsageError("PCAKD_EXPERIMENT is blank: give the name of an MLflow experiment")
+        return cls(home=home, workspace=place, tracking_uri=uri, experiment=experiment)
+
+    @property
+    def journals(self) -> Path:
+        """Folder of the tracking journals that are not sent yet."""
+        return self.home / "tracking"
+
+
+def embedded_uri(folder: Path) -> str:
+    """The tracking address of a SQLite file below a local folder."""
+    return f"sqlite:///{folder / 'mlflow' / 'mlflow.db'}"

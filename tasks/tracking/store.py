@@ -1,0 +1,57 @@
+"""The MLflow behind a tracking address: the embedded SQLite default is made here, once, by one process."""
+
+import fcntl
+import os
+import threading
+from pathlib import Path
+from typing import Any
+
+from tasks.settings import quiet_environment
+
+_preparing = threading.Lock()
+
+
+def client_for(tracking_uri: str) -> Any:
+    """An `MlflowClient` for tracking and registry at this address."""
+    quiet_environment()
+    from mlflow import MlflowClient
+
+    return MlflowClient(tracking_uri=tracking_uri, registry_uri=tracking_uri)
+
+
+def prepare_store(tracking_uri: str, experiment: str) -> str:
+    """Make sure that the store and the experiment are there; the experiment's id.
+
+    A SQLite store gets its artifacts in the folder beside the file, by an explicit address.
+    Raises what MLflow raises where the store cannot be reached.
+    """
+    database = sqlite_file(tracking_uri)
+    if database is None:
+        return _experiment_id(tracking_uri, experiment, None)
+    database.parent.mkdir(parents=True, exist_ok=True)
+    with _preparing, (database.parent / f".{database.name}.lock").open("w") as lock:
+        # Two processes that create the tables at once trip over each other.
+        fcntl.flock(lock, fcntl.LOCK_EX)
+        return _experiment_id(tracking_uri, experiment, (database.parent / "artifacts").as_uri())
+
+
+def _experiment_id(tracking_uri: str, name: str, location: str | None) -> str:
+    client = client_for(tracking_uri)
+    from mlflow.exceptions import MlflowException
+
+    if (found := client.get_experiment_by_name(name)) is not None:
+        return found.experiment_id
+    try:
+        return client.create_experiment(name, location)
+    except MlflowException:
+        # Somebody else has made it in between.
+        if (found := client.get_experiment_by_name(name)) is None:
+            raise
+        return found.experiment_id
+
+
+def sqlite_file(tracking_uri: str) -> Path | None:
+    """The file of a sqlite:/// address, None for any other."""
+    if not tracking_uri.startswith("sqlite:///"):
+        return None
+    return Path(os.path.abspath(tracking_uri.removeprefix("sqlite:///")))

@@ -1,0 +1,163 @@
+"""Tracking against a real MLflow on SQLite, in this process and in killed ones."""
+
+import logging
+import subprocess
+import sys
+import threading
+from pathlib import Path
+
+import pytest
+from mlflow import MlflowClient
+
+from tasks.settings import Settings, embedded_uri
+from tasks.tracking import open_tracker, send_leftovers
+from tasks.tracking.journal import Journal, read_events
+
+
+@pytest.fixture(scope="module")
+def store(tmp_path_factory) -> str:
+    """One SQLite store for the module: its tables take seconds to make."""
+    return embedded_uri(tmp_path_factory.mktemp("store"))
+
+
+@pytest.fixture
+def settings(store, tmp_path, request) -> Settings:
+    return Settings(home=tmp_path, workspace=str(tmp_path / "w"), tracking_uri=store, experiment=request.node.name)
+
+
+def runs_of(settings: Settings):
+    client = MlflowClient(settings.tracking_uri)
+    experiment = client.get_experiment_by_name(settings.experiment)
+    return {run.info.run_name: run for run in client.search_runs([experiment.experiment_id])}
+
+
+def test_params_metrics_files_and_nested_runs_arrive_and_nothing_is_left_on_the_disk(settings):
+    with open_tracker(settings, "pipeline", flow_run="f1") as run:
+        run.params({"teacher": "vgg19", "absent": None})
+        with run.child("distill") as stage:
+            for step in range(300):
+                stage.metrics({"loss": 1 / (step + 1), "nan": float("nan")}, step=step)
+            stage.file("pictures/grid.txt", b"grid")
+    runs = runs_of(settings)
+    assert runs["pipeline"].info.status == runs["distill"].info.status == "FINISHED"
+    assert runs["pipeline"].data.params == {"teacher": "vgg19"}
+    assert runs["pipeline"].data.tags["pcakd.flow_run"] == "f1"
+    assert runs["distill"].data.tags["mlflow.parentRunId"] == runs["pipeline"].info.run_id
+    client = MlflowClient(settings.tracking_uri)
+    assert len(client.get_metric_history(runs["distill"].info.run_id, "loss")) == 300
+    assert [f.path for f in client.list_artifacts(runs["distill"].info.run_id, "pictures")] == ["pictures/grid.txt"]
+    assert "nan" not in runs["distill"].data.metrics
+    assert not list(settings.journals.iterdir())
+
+
+def test_artifacts_lie_beside_the_sqlite_file_by_an_explicit_address(settings):
+    with open_tracker(settings, "a") as run:
+        assert run.flush()
+    experiment = MlflowClient(settings.tracking_uri).get_experiment_by_name(settings.experiment)
+    assert experiment.artifact_location.startswith("file:///")
+
+
+def test_an_exception_ends_the_run_as_failed(settings):
+    with pytest.raises(ValueError, match="broken"), open_tracker(settings, "a") as run, run.child("b"):
+        raise ValueError("broken")
+    assert {run.info.status for run in runs_of(settings).values()} == {"FAILED"}
+
+
+def test_with_mlflow_away_the_work_goes_on_and_the_next_process_sends_what_was_kept(
+    settings, tmp_path, caplog, monkeypatch
+):
+    monkeypatch.setattr("tasks.tracking.tracker.LAST_TRY_S", 1.0)
+    monkeypatch.setenv("MLFLOW_HTTP_REQUEST_MAX_RETRIES", "0")
+    away = Settings(home=tmp_path, workspace="w", tracking_uri="http://127.0.0.1:9", experiment=settings.experiment)
+    with caplog.at_level(logging.WARNING), open_tracker(away, "lonely") as run:
+        run.metrics({"loss": 1.0}, step=1)
+        run.file("a.txt", b"kept")
+        assert run.mlflow_run(timeout_s=1.0) is None
+    assert "does not answer; what was tracked waits" in caplog.text
+    (folder,) = away.journals.iterdir()
+    # The server comes back, at another address for this test's sake.
+    lines = (folder / "journal.jsonl").read_text()
+    (folder / "journal.jsonl").write_text(lines.replace(away.tracking_uri, settings.tracking_uri))
+    assert send_leftovers(settings) == 1
+    run = runs_of(settings)["lonely"]
+    assert run.info.status == "FINISHED"
+    assert run.data.metrics == {"loss": 1.0}
+    assert not list(away.journals.iterdir())
+
+
+KILLED = """
+import os, signal
+from tests.tasks.tracking.test_tracking import Settings, Path, open_tracker
+settings = Settings(home=Path({home!r}), workspace="w", tracking_uri={uri!r}, experiment={experiment!r})
+with open_tracker(settings, "killed") as run:
+    run.metrics({{"loss": 1.0}}, step=1)
+    if {sent}:
+        assert run.flush()
+    run.metrics({{"loss": 0.5}}, step=2)
+    os.kill(os.getpid(), signal.SIGKILL)
+"""
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("sent", [True, False])
+def test_what_a_killed_process_tracked_is_sent_by_the_next_one_and_its_run_ends_as_killed(settings, sent):
+    code = KILLED.format(home=str(settings.home), uri=settings.tracking_uri, experiment=settings.experiment, sent=sent)
+    done = subprocess.run([sys.executable, "-c", code], check=False, cwd=Path(__file__).parents[3])
+    assert done.returncode == -9
+    assert send_leftovers(settings) == 1
+    (run,) = runs_of(settings).values()
+    assert run.info.status == "KILLED"
+    history = MlflowClient(settings.tracking_uri).get_metric_history(run.info.run_id, "loss")
+    assert [(m.step, m.value) for m in history] == [(1, 1.0), (2, 0.5)]
+
+
+def test_a_journal_in_use_is_left_alone(settings):
+    with open_tracker(settings, "busy"):
+        assert send_leftovers(settings) == 0
+
+
+def test_a_journal_sent_twice_gives_one_run_with_each_metric_once(settings):
+    settings.journals.mkdir(parents=True)
+    for attempt in range(2):
+        journal = Journal.create(settings.journals, {"uri": settings.tracking_uri, "experiment": settings.experiment})
+        journal.append({"op": "run", "run": "same", "parent": None, "name": "one", "time": 1000, "tags": {}})
+        journal.append({"op": "metrics", "run": "same", "rows": [["loss", 0.5, 7, 2000]]})
+        journal.append({"op": "params", "run": "same", "values": {"a": "1"}})
+        journal.close()
+        assert send_leftovers(settings) == 1, attempt
+    (run,) = runs_of(settings).values()
+    assert len(MlflowClient(settings.tracking_uri).get_metric_history(run.info.run_id, "loss")) == 1
+
+
+def test_an_entry_that_mlflow_refuses_is_left_out_and_the_rest_arrives(settings, caplog):
+    with caplog.at_level(logging.WARNING), open_tracker(settings, "a") as run:
+        run.params({"x": 1})
+        run.params({"x": 2})
+        run.metrics({"bad/name*": 1.0}, step=0)
+        run.metrics({"loss": 1.0}, step=0)
+    found = runs_of(settings)["a"]
+    assert found.data.params == {"x": "1"}
+    assert found.info.status == "FINISHED"
+    assert "MLflow refuses" in caplog.text
+
+
+def test_a_line_cut_by_a_crash_is_ignored(tmp_path):
+    journal = Journal.create(tmp_path, {"uri": "", "experiment": ""})
+    journal.close()
+    with (journal.folder / "journal.jsonl").open("ab") as file:
+        file.write(b'{"op":"me')
+    assert [event["op"] for event, _ in read_events(journal.folder)] == ["header"]
+
+
+def test_many_threads_may_track_at_once(settings):
+    def work(run, number):
+        with run.child(f"stage {number}") as stage:
+            stage.metrics({"x": number}, step=number)
+
+    with open_tracker(settings, "parent") as run:
+        threads = [threading.Thread(target=work, args=(run, number)) for number in range(4)]
+        for thread in threads:
+            thread.start()
+        for thread in threads:
+            thread.join()
+    assert len(runs_of(settings)) == 5
