@@ -16,6 +16,7 @@ from torch import Tensor
 
 from pcakd.errors import CheckpointError, UsageError
 from pcakd.files import write_atomic
+from pcakd.resolve import Located, is_address, resolve
 from pcakd.student import LEVELS, Student, StudentSpec
 
 FORMAT = "pcakd-student"
@@ -84,6 +85,7 @@ class Checkpoint(NamedTuple):
     metadata: Metadata
     eigenbases: dict[int, Tensor]  # level → C×k, fp32; empty if the file has none
     digest: str  # SHA-256 of the tensors, whatever the metadata
+    source: str = ""  # what it was loaded from, an alias resolved to its version
 
 
 def builtin_models() -> dict[str, Path]:
@@ -92,14 +94,19 @@ def builtin_models() -> dict[str, Path]:
     return {path.stem: path for path in sorted(folder.glob("*.safetensors"))}
 
 
-def find_model(name: str | os.PathLike) -> Path:
-    """The file of a model: a built-in name or a path. Raises CheckpointError listing the choices."""
-    builtin = builtin_models()
-    if str(name) in builtin:
-        return builtin[str(name)]
+def find_model(name: str | os.PathLike) -> Located:
+    """The file of a model: a built-in name, a path, or an address like models:/pcakd-vgg@champion.
+
+    Raises CheckpointError listing the choices.
+    """
+    text, builtin = os.fspath(name), builtin_models()
+    if text in builtin:
+        return Located(builtin[text], text)
+    if is_address(text):
+        return resolve(text)
     path = Path(name)
     if path.is_file():
-        return path
+        return Located(path, text)
     choices = ", ".join(builtin) or "none in this build"
     raise CheckpointError(f"{name}: no such model; give a .safetensors file or a built-in name ({choices})")
 
@@ -155,7 +162,7 @@ def read_tensors(path: Path) -> tuple[dict[str, Tensor], dict[str, str]]:
 
 def load_checkpoint(name: str | os.PathLike) -> Checkpoint:
     """Load a built-in model by name or a checkpoint by path. Raises CheckpointError with what is wrong in the file."""
-    path = find_model(name)
+    path, source = find_model(name)
     tensors, header = read_tensors(path)
     if _KEY not in header:
         raise CheckpointError(
@@ -166,7 +173,7 @@ def load_checkpoint(name: str | os.PathLike) -> Checkpoint:
         level: tensors.pop(f"eigenbases.{level}") for level in range(LEVELS) if f"eigenbases.{level}" in tensors
     }
     student = build_student(metadata.spec, tensors, str(path))
-    return Checkpoint(student, metadata, eigenbases, digest_tensors(student_tensors(student, eigenbases)))
+    return Checkpoint(student, metadata, eigenbases, digest_tensors(student_tensors(student, eigenbases)), source)
 
 
 def build_student(spec: StudentSpec, tensors: Mapping[str, Tensor], name: str) -> Student:

@@ -80,13 +80,14 @@ class Stylizer:
         self.precision: Precision = precision
         self.metadata = checkpoint.metadata
         self.digest = checkpoint.digest
+        self.source = checkpoint.source
         self.student = checkpoint.student.to(self.device)
 
     @classmethod
     def load(
         cls, model: str | os.PathLike = "vgg", *, device: Device = "auto", precision: Precision = "auto"
     ) -> "Stylizer":
-        """A built-in model by name, or a checkpoint file. Raises CheckpointError, UsageError."""
+        """A built-in model by name, a checkpoint file, or models:/NAME@ALIAS. Raises CheckpointError, UsageError."""
         return cls(load_checkpoint(model), device=device, precision=precision)
 
     def style(self, *photos: PhotoSource, weights: Sequence[float] | None = None) -> Style:

@@ -33,7 +33,10 @@ _BUILT_IN_DEFAULT = "vgg"
     help="File for one content; folder for several (made if missing).  [default: NAME.stylized.SUFFIX here]",
 )
 @click.option(
-    "--model", default=_BUILT_IN_DEFAULT, show_default=True, help="Built-in name (vgg, mobilenet) or checkpoint file."
+    "--model",
+    default=_BUILT_IN_DEFAULT,
+    show_default=True,
+    help="Built-in name (vgg, mobilenet), checkpoint file, or models:/NAME@ALIAS.",
 )
 @click.option(
     "--transform",

@@ -14,6 +14,7 @@ from torch import Tensor
 
 from pcakd.checkpoint import builtin_models, digest_tensors, read_tensors
 from pcakd.errors import CheckpointError, TransientError, UsageError
+from pcakd.resolve import is_address
 from pcakd.teacher.networks import BUILDERS, Teacher
 from pcakd.teacher.registry import TEACHERS, TeacherInfo, teacher_info
 from pcakd.teacher.student import student_teacher
@@ -42,7 +43,7 @@ def load_teacher(source: str | os.PathLike) -> Teacher:
         return _from_file(Path(path), teacher_info(name))
     if text in TEACHERS:
         return _from_name(teacher_info(text))
-    if text in builtin_models():
+    if text in builtin_models() or is_address(text):
         return student_teacher(text)
     if Path(text).is_file():
         return _from_file(Path(text), None)

@@ -6,6 +6,7 @@ from pathlib import Path
 from torch import Tensor
 
 from pcakd.checkpoint import digest_tensors, load_checkpoint
+from pcakd.resolve import is_address
 from pcakd.student import Student
 from pcakd.teacher.networks import Teacher
 from pcakd.teacher.registry import TeacherInfo
@@ -28,7 +29,7 @@ class StudentTeacher(Teacher):
 def student_teacher(source: str | os.PathLike) -> StudentTeacher:
     """The encoder of a student checkpoint, by path or name, as a teacher."""
     checkpoint = load_checkpoint(source)
-    name = Path(os.fspath(source)).stem
+    name = checkpoint.source if is_address(checkpoint.source) else Path(os.fspath(source)).stem
     return StudentTeacher(checkpoint.student, student_info(checkpoint.student, name, checkpoint.metadata.licence))
 
 

@@ -1,0 +1,217 @@
+"""Register a student once, verify what was registered, and move the aliases."""
+
+import io
+import logging
+import tempfile
+from collections.abc import Mapping
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from pcakd.checkpoint import load_checkpoint
+from pcakd.errors import FatalError, PcakdError, TransientError
+from tasks.registry.gate import Decision, Gate, decide
+from tasks.registry.names import (
+    CHALLENGER,
+    CHAMPION,
+    DIGEST_TAG,
+    EXAMPLE_FILES,
+    VERIFIED_TAG,
+    registered_name,
+)
+from tasks.settings import Settings, quiet_environment
+from tasks.tracking.store import client_for, prepare_store
+from tasks.tracking.tracker import shown_uri
+
+logger = logging.getLogger(__name__)
+
+EXAMPLE_TOLERANCE = 2
+"""Steps of 255 by which the registered model may miss the stored example: another CPU rounds differently."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Registered:
+    """One version in the registry. created: False where an earlier run had registered these weights."""
+
+    name: str
+    version: int
+    digest: str
+    created: bool
+
+    @property
+    def uri(self) -> str:
+        return f"models:/{self.name}/{self.version}"
+
+
+def register(
+    checkpoint: bytes, *, settings: Settings, mlflow_run: str | None = None, tags: Mapping[str, Any] | None = None
+) -> Registered:
+    """Register a checkpoint file's content, verify the version and make it the challenger.
+
+    The weights' digest decides: what is registered already is found again, and only what is missing is
+    done. mlflow_run: the run that the model is logged in.
+    Raises CheckpointError, FatalError when the version does not reproduce its example, TransientError
+    when the registry does not answer.
+    """
+    quiet_environment()
+    with tempfile.TemporaryDirectory(prefix="pcakd-register-") as name, _translated(settings):
+        folder = Path(name)
+        loaded = folder / "checkpoint.safetensors"
+        loaded.write_bytes(checkpoint)
+        model = load_checkpoint(loaded)
+        experiment = prepare_store(settings.tracking_uri, settings.experiment)
+        client = client_for(settings.tracking_uri)
+        registered = find_version(client, registered_name(model.metadata.spec.backbone), model.digest)
+        if registered is None:
+            packed = folder / "packed"
+            packed.mkdir()
+            registered = _create(client, settings, checkpoint, model, packed, mlflow_run, experiment, tags or {})
+        version = client.get_model_version(registered.name, str(registered.version))
+        if version.tags.get(VERIFIED_TAG) != "yes":
+            verify(registered, settings=settings)
+            client.set_model_version_tag(registered.name, str(registered.version), VERIFIED_TAG, "yes")
+        client.set_registered_model_alias(registered.name, CHALLENGER, str(registered.version))
+        return registered
+
+
+def promote(
+    registered: Registered,
+    metrics: Mapping[str, float],
+    champion_metrics: Mapping[str, float] | None,
+    gate: Gate,
+    *,
+    settings: Settings,
+) -> Decision:
+    """Move `champion` to a version if the gate lets it pass. champion_metrics: None where there is no champion.
+
+    Raises UsageError for a metric that was not measured, TransientError.
+    """
+    with _translated(settings):
+        client = client_for(settings.tracking_uri)
+        current = _by_alias(client, registered.name, CHAMPION)
+        if current is not None and int(current.version) == registered.version:
+            return Decision(passed=True, reason="it is the champion already")
+        if current is not None and champion_metrics is None:
+            raise TransientError(f"models:/{registered.name} has got a champion in the meantime; run it again")
+        decision = decide(metrics, champion_metrics if current is not None else None, gate)
+        if decision.passed:
+            client.set_registered_model_alias(registered.name, CHAMPION, str(registered.version))
+        return decision
+
+
+def champion_of(backbone: str, *, settings: Settings) -> Registered | None:
+    """The champion of a backbone, None where there is none yet. Raises TransientError."""
+    with _translated(settings):
+        prepare_store(settings.tracking_uri, settings.experiment)
+        name = registered_name(backbone)
+        version = _by_alias(client_for(settings.tracking_uri), name, CHAMPION)
+        if version is None:
+            return None
+        return Registered(
+            name=name, version=int(version.version), digest=version.tags.get(DIGEST_TAG, ""), created=False
+        )
+
+
+def find_version(client: Any, name: str, digest: str) -> Registered | None:
+    """The oldest version with these weights."""
+    found = client.search_model_versions(f"name = '{name}' and tags.`{DIGEST_TAG}` = '{digest}'")
+    versions = sorted(int(version.version) for version in found)
+    return Registered(name=name, version=versions[0], digest=digest, created=False) if versions else None
+
+
+def verify(registered: Registered, *, settings: Settings) -> None:
+    """Load a version as a user would and let it make its stored example again. Raises FatalError."""
+    import mlflow
+    from PIL import Image
+
+    from tasks.registry.package import EXAMPLE_PARAMS, example_input
+
+    use_store(settings)
+    with tempfile.TemporaryDirectory(prefix="pcakd-verify-") as folder:
+        local = Path(mlflow.artifacts.download_artifacts(registered.uri, dst_path=folder))
+        example = local / "artifacts" / "example"
+        model = mlflow.pyfunc.load_model(str(local))
+        image = model.predict(example_input(example), params=EXAMPLE_PARAMS)["image"][0]
+        made = np.asarray(Image.open(io.BytesIO(image)).convert("RGB")).astype(int)
+        wanted = np.asarray(Image.open(example / EXAMPLE_FILES[2]).convert("RGB")).astype(int)
+    if made.shape != wanted.shape or np.abs(made - wanted).max() > EXAMPLE_TOLERANCE:
+        raise FatalError(f"{registered.uri}: does not reproduce its stored example; it gets no alias")
+
+
+def use_store(settings: Settings) -> None:
+    """Point MLflow's own functions, which know one address a process, at the store."""
+    quiet_environment()
+    import mlflow
+
+    mlflow.set_tracking_uri(settings.tracking_uri)
+    mlflow.set_registry_uri(settings.tracking_uri)
+
+
+def _create(
+    client: Any,
+    settings: Settings,
+    checkpoint: bytes,
+    model: Any,
+    folder: Path,
+    mlflow_run: str | None,
+    experiment: str,
+    tags: Mapping[str, Any],
+) -> Registered:
+    import mlflow
+    from mlflow.exceptions import MlflowException
+
+    from tasks.registry.package import write_package
+
+    use_store(settings)
+    name = registered_name(model.metadata.spec.backbone)
+    with mlflow.start_run(run_id=mlflow_run, experiment_id=None if mlflow_run else experiment, run_name="register"):
+        logged = mlflow.pyfunc.log_model(name=name, **write_package(checkpoint, folder))
+    try:
+        client.create_registered_model(name)
+    except MlflowException as error:
+        if error.error_code != "RESOURCE_ALREADY_EXISTS":
+            raise
+    facts = {DIGEST_TAG: model.digest, "pcakd.data_digest": model.metadata.data_digest} | dict(tags)
+    version = client.create_model_version(
+        name,
+        logged.model_uri,
+        run_id=mlflow_run,
+        tags={key: str(value) for key, value in facts.items()},
+        model_id=logged.model_id,
+    )
+    created = Registered(name=name, version=int(version.version), digest=model.digest, created=True)
+    oldest = find_version(client, name, model.digest)
+    if oldest is not None and oldest.version < created.version:
+        # Another run registered the same weights meanwhile; the lower number stays, on both sides.
+        client.delete_model_version(name, str(created.version))
+        return oldest
+    return created
+
+
+def _by_alias(client: Any, name: str, alias: str) -> Any:
+    from mlflow.exceptions import MlflowException
+
+    try:
+        return client.get_model_version_by_alias(name, alias)
+    except MlflowException as error:
+        if error.error_code in ("RESOURCE_DOES_NOT_EXIST", "INVALID_PARAMETER_VALUE"):
+            return None
+        raise
+
+
+@contextmanager
+def _translated(settings: Settings):
+    from mlflow.exceptions import MlflowException
+
+    try:
+        yield
+    except PcakdError:
+        raise
+    except (MlflowException, OSError) as error:
+        raise TransientError(
+            f"the model registry at {shown_uri(settings.tracking_uri)} does not do it "
+            f"({' '.join(str(error).split())[:300]}); run it again"
+        ) from None

@@ -1,0 +1,243 @@
+"""Registering, verifying, finding and serving models, against a real MLflow on SQLite."""
+
+import base64
+import io
+import json
+import os
+import socket
+import subprocess
+import sys
+import threading
+import time
+import urllib.error
+import urllib.request
+from pathlib import Path
+
+import mlflow
+import numpy as np
+import pandas as pd
+import pytest
+from mlflow import MlflowClient
+from PIL import Image
+
+from pcakd import Stylizer
+from pcakd.checkpoint import checkpoint_bytes
+from pcakd.errors import FatalError, TransientError, UsageError
+from pcakd.images import encode_photo
+from tasks.registry import Gate, champion_of, promote, register, resolve_model
+from tasks.registry.register import use_store
+from tasks.settings import QUIET, Settings, embedded_uri
+from tests.command import pcakd
+from tests.models import random_checkpoint
+
+pytestmark = pytest.mark.slow
+GATE = Gate(axes={"score": "higher"})
+
+
+@pytest.fixture(scope="module")
+def settings(tmp_path_factory) -> Settings:
+    folder = tmp_path_factory.mktemp("registry")
+    return Settings(home=folder, workspace=str(folder), tracking_uri=embedded_uri(folder), experiment="registry")
+
+
+def student(seed: int, backbone: str = "vgg") -> bytes:
+    checkpoint = random_checkpoint(backbone, seed=seed)
+    return checkpoint_bytes(checkpoint.student, checkpoint.metadata)
+
+
+def photo(seed: int) -> bytes:
+    pixels = np.random.default_rng(seed).integers(0, 256, (40, 56, 3), np.uint8)
+    return encode_photo(Image.fromarray(pixels).resize((112, 80)), "PNG")
+
+
+@pytest.fixture(scope="module")
+def champion(settings):
+    registered = register(student(1), settings=settings)
+    promote(registered, {"score": 1.0}, None, GATE, settings=settings)
+    return registered
+
+
+def test_a_registered_model_is_verified_and_is_the_challenger(settings, champion):
+    version = MlflowClient(settings.tracking_uri).get_model_version(champion.name, str(champion.version))
+    assert champion.name == "pcakd-vgg"
+    assert version.tags["pcakd.verified"] == "yes"
+    assert "challenger" in version.aliases
+
+
+def test_registering_the_same_weights_again_gives_the_same_version(settings, champion):
+    again = register(student(1), settings=settings)
+    assert (again.version, again.created) == (champion.version, False)
+    assert len(MlflowClient(settings.tracking_uri).search_model_versions("name = 'pcakd-vgg'")) >= 1
+
+
+def test_two_registrations_of_the_same_weights_at_once_leave_one_version(settings):
+    found = []
+    threads = [
+        threading.Thread(target=lambda: found.append(register(student(9, "mobilenet"), settings=settings)))
+        for _ in range(2)
+    ]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    versions = MlflowClient(settings.tracking_uri).search_model_versions("name = 'pcakd-mobilenet'")
+    assert len(versions) == 1
+    assert {registered.version for registered in found} == {int(versions[0].version)}
+
+
+def test_a_prediction_through_the_champion_equals_the_librarys_result(settings, champion, tmp_path):
+    use_store(settings)
+    model = mlflow.pyfunc.load_model("models:/pcakd-vgg@champion")
+    frame = pd.DataFrame({"content": [photo(1), photo(2)], "style": [photo(3), photo(3)]})
+    images = model.predict(frame, params={"transform": "ot", "strength": 0.5, "format": "PNG"})["image"]
+    (tmp_path / "m.safetensors").write_bytes(student(1))
+    stylizer = Stylizer.load(tmp_path / "m.safetensors")
+    for image, content in zip(images, frame["content"], strict=True):
+        expected = stylizer.stylize(content, photo(3), transform="ot", strength=0.5)
+        assert np.array_equal(np.asarray(Image.open(io.BytesIO(image))), np.asarray(expected))
+
+
+def test_a_wrong_parameter_or_photo_is_named(settings, champion):
+    use_store(settings)
+    model = mlflow.pyfunc.load_model(champion.uri)
+    frame = pd.DataFrame({"content": [photo(1)], "style": [photo(3)]})
+    with pytest.raises(mlflow.MlflowException, match=r"strength is 3\.0"):
+        model.predict(frame, params={"strength": 3.0})
+    with pytest.raises(mlflow.MlflowException, match="format is 'GIF'"):
+        model.predict(frame, params={"format": "GIF"})
+    with pytest.raises(mlflow.MlflowException, match="photo"):
+        model.predict(pd.DataFrame({"content": [b"no photo"], "style": [photo(3)]}))
+
+
+def test_the_champion_changes_only_when_the_gate_passes(settings, champion):
+    worse, better = register(student(2), settings=settings), register(student(3), settings=settings)
+    try:
+        assert not promote(worse, {"score": 0.5}, {"score": 1.0}, GATE, settings=settings).passed
+        assert champion_of("vgg", settings=settings).version == champion.version
+        assert promote(better, {"score": 1.0}, {"score": 1.0}, GATE, settings=settings).passed
+        assert champion_of("vgg", settings=settings).version == better.version
+        with pytest.raises(TransientError, match="in the meantime"):
+            promote(worse, {"score": 0.5}, None, GATE, settings=settings)
+    finally:
+        MlflowClient(settings.tracking_uri).set_registered_model_alias("pcakd-vgg", "champion", str(champion.version))
+
+
+def test_there_is_no_champion_of_a_backbone_nobody_registered(tmp_path):
+    settings = Settings(home=tmp_path, workspace="w", tracking_uri=embedded_uri(tmp_path), experiment="e")
+    assert champion_of("vgg", settings=settings) is None
+
+
+def test_an_alias_resolves_to_the_checkpoint_and_its_version(settings, champion):
+    located = resolve_model("models:/pcakd-vgg@champion", settings=settings)
+    assert located.source == f"models:/pcakd-vgg/{champion.version}"
+    assert located.path.read_bytes() == student(1)
+    assert resolve_model(located.source, settings=settings) == located
+
+
+@pytest.mark.parametrize(
+    ("name", "message"),
+    [
+        ("models:/pcakd-vgg", "write models:/NAME@ALIAS"),
+        ("models:/pcakd-vgg@nobody", "no such model, version or alias"),
+        ("models:/other/1", "no such model, version or alias"),
+    ],
+)
+def test_a_name_that_is_not_in_the_registry_is_a_usage_error(settings, champion, name, message):
+    with pytest.raises(UsageError, match=message):
+        resolve_model(name, settings=settings)
+
+
+def test_a_registry_that_does_not_answer_may_answer_later(tmp_path, monkeypatch):
+    monkeypatch.setenv("MLFLOW_HTTP_REQUEST_MAX_RETRIES", "0")
+    settings = Settings(home=tmp_path, workspace="w", tracking_uri="http://127.0.0.1:9", experiment="e")
+    with pytest.raises(TransientError, match="does not answer"):
+        resolve_model("models:/pcakd-vgg@champion", settings=settings)
+    with pytest.raises(TransientError):
+        register(student(1), settings=settings)
+
+
+def test_the_command_stylizes_with_a_registered_model(settings, champion, tmp_path):
+    (tmp_path / "content.png").write_bytes(photo(1))
+    (tmp_path / "style.png").write_bytes(photo(3))
+    environment = {"MLFLOW_TRACKING_URI": settings.tracking_uri, "PCAKD_HOME": str(settings.home)}
+    options = ["--style", "style.png", "--out", "out.png"]
+    done = pcakd(
+        "stylize", "content.png", *options, "--model", "models:/pcakd-vgg@champion", cwd=tmp_path, **environment
+    )
+    assert done.returncode == 0, done.stderr
+    (tmp_path / "m.safetensors").write_bytes(student(1))
+    expected = Stylizer.load(tmp_path / "m.safetensors").stylize(photo(1), photo(3))
+    assert np.array_equal(np.asarray(Image.open(tmp_path / "out.png")), np.asarray(expected))
+    wrong = pcakd("stylize", "content.png", *options, "--model", "models:/pcakd-vgg@x", cwd=tmp_path, **environment)
+    assert wrong.returncode == 2
+    assert len(wrong.stderr.strip().splitlines()) == 1
+
+
+def test_a_version_that_misses_its_example_gets_no_alias(settings, champion, monkeypatch):
+    from tasks.registry import package
+
+    true = package.write_example
+
+    def other_picture(weights, folder):
+        true(weights, folder)
+        (folder / "expected.png").write_bytes((folder / "content.png").read_bytes())
+
+    monkeypatch.setattr(package, "write_example", other_picture)
+    with pytest.raises(FatalError, match="does not reproduce"):
+        register(student(4), settings=settings)
+    challenger = MlflowClient(settings.tracking_uri).get_model_version_by_alias("pcakd-vgg", "challenger")
+    assert int(challenger.version) != max(
+        int(v.version) for v in MlflowClient(settings.tracking_uri).search_model_versions("name = 'pcakd-vgg'")
+    )
+
+
+def test_mlflow_models_serve_answers_the_same_over_http_where_pcakd_is_not_installed(settings, champion, tmp_path):
+    """The served process runs outside the project's tree; the code comes with the model."""
+    with socket.socket() as free:
+        free.bind(("127.0.0.1", 0))
+        port = free.getsockname()[1]
+    environment = {**os.environ, **QUIET, "MLFLOW_TRACKING_URI": settings.tracking_uri, "OMP_NUM_THREADS": "1"}
+    environment |= {"PATH": f"{Path(sys.executable).parent}:{os.environ['PATH']}"}
+    environment.pop("PYTHONPATH", None)
+    words = ["models", "serve", "-m", champion.uri, "-p", str(port), "--env-manager", "local", "-w", "1"]
+    with (tmp_path / "log").open("w") as log:
+        server = subprocess.Popen(
+            [sys.executable, "-m", "mlflow", *words],
+            cwd=tmp_path,
+            env=environment,
+            stdout=log,
+            stderr=log,
+            start_new_session=True,
+        )
+    try:
+        wait_for(f"http://127.0.0.1:{port}/ping", server, tmp_path / "log")
+        row = {"content": base64.b64encode(photo(1)).decode(), "style": base64.b64encode(photo(3)).decode()}
+        body = {"dataframe_records": [row], "params": {"strength": 0.7, "format": "PNG"}}
+        answer = post(f"http://127.0.0.1:{port}/invocations", body)
+        image = base64.b64decode(answer["predictions"][0]["image"])
+        (tmp_path / "m.safetensors").write_bytes(student(1))
+        expected = Stylizer.load(tmp_path / "m.safetensors").stylize(photo(1), photo(3), strength=0.7)
+        assert np.array_equal(np.asarray(Image.open(io.BytesIO(image))), np.asarray(expected))
+        with pytest.raises(urllib.error.HTTPError) as refused:
+            post(f"http://127.0.0.1:{port}/invocations", body | {"params": {"strength": 7.0}})
+        assert refused.value.code == 400
+    finally:
+        os.killpg(server.pid, 15)
+        server.wait(30)
+
+
+def wait_for(url: str, server: subprocess.Popen, log: Path) -> None:
+    deadline = time.monotonic() + 120
+    while True:
+        try:
+            urllib.request.urlopen(url, timeout=5)
+            return
+        except OSError:
+            assert server.poll() is None, log.read_text()
+            assert time.monotonic() < deadline, log.read_text()
+            time.sleep(0.5)
+
+
+def post(url: str, body: dict) -> dict:
+    request = urllib.request.Request(url, json.dumps(body).encode(), {"Content-Type": "application/json"})
+    return json.loads(urllib.request.urlopen(request, timeout=60).read())
