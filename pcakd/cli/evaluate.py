@@ -1,0 +1,184 @@
+"""`pcakd evaluate`."""
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import click
+
+from pcakd.errors import TransientError, UsageError
+
+if TYPE_CHECKING:
+    from pcakd.evaluation.methods import Method
+    from pcakd.evaluation.metrics import StyleLoss
+
+DEFAULT_TEACHER = "vgg19-normalised"
+
+
+@click.command()
+@click.argument("model")
+@click.option("--against", multiple=True, metavar="MODEL", help="Another model to put beside it; may be repeated.")
+@click.option(
+    "--pairs",
+    type=click.Path(path_type=Path),
+    metavar="DIR",
+    help="Folder with content/NAME.* and style/NAME.*: how much content is kept, how much style is taken.",
+)
+@click.option(
+    "--graded",
+    type=click.Path(path_type=Path),
+    metavar="PHOTOS",
+    help="Folder of photos; each gets a seeded random colour grade, so that the right result is known.",
+)
+@click.option(
+    "--kind",
+    "kinds",
+    multiple=True,
+    type=click.Choice(["same", "across", "apart"]),
+    default=("same", "across", "apart"),
+    show_default=True,
+    help="Graded pairs: same photo as style; the other side of the photo (60 % each); the other half.",
+)
+@click.option(
+    "--compat",
+    multiple=True,
+    type=click.Choice(["auto", "released", "pcakd"]),
+    default=("auto",),
+    show_default=True,
+    help="As in `pcakd stylize`; repeated, every model runs with each.",
+)
+@click.option("--transform", type=click.Choice(["zca", "ot", "adain"]), default="zca", show_default=True)
+@click.option("--smoothing", type=click.Choice(["guided", "none"]), default="guided", show_default=True)
+@click.option(
+    "--teacher",
+    help="Teacher whose features measure the style of pairs: a name or file.  "
+    f"[default: {DEFAULT_TEACHER}, if its weights are here]",
+)
+@click.option("--seed", type=int, default=0, show_default=True, help="Of the grades.")
+@click.option(
+    "--size",
+    type=click.IntRange(32),
+    default=288,
+    show_default=True,
+    help="Shortest side that photos are shrunk to for --graded, pixels. Pairs keep their size.",
+)
+@click.option("--limit", type=click.IntRange(1), help="Only the first so many pairs and photos.")
+@click.option("--json", "json_file", type=click.Path(path_type=Path), help="Write every score to this file.")
+@click.option("--pictures", type=click.Path(path_type=Path), help="Write sheets of pictures into this folder.")
+@click.option("--device", type=click.Choice(["auto", "cpu", "cuda"]), default="auto", show_default=True)
+def evaluate(
+    model: str,
+    against: tuple[str, ...],
+    pairs: Path | None,
+    graded: Path | None,
+    kinds: tuple[str, ...],
+    compat: tuple[str, ...],
+    transform: str,
+    smoothing: str,
+    teacher: str | None,
+    seed: int,
+    size: int,
+    limit: int | None,
+    json_file: Path | None,
+    pictures: Path | None,
+    device: str,
+) -> int:
+    """Measure a model, beside others and beside three simple baselines.
+
+    Pairs have no right answer: SSIM of luminance and of edges against the content, and Gram and mean/std losses
+    against the style in a teacher's features. Graded pairs have one: PSNR, SSIM and CIEDE2000 against it.
+    Baselines: content unchanged, Reinhard in Lab, linear Monge-Kantorovich in RGB.
+
+    \b
+    Examples:
+      pcakd evaluate vgg --graded photos/
+      pcakd evaluate mine.safetensors --against vgg --pairs pairs/ --graded photos/ --json scores.json --pictures out/
+      pcakd evaluate vgg --graded photos/ --compat released --compat pcakd
+    """
+    if pairs is None and graded is None:
+        raise UsageError("nothing to measure on: give --pairs DIR or --graded PHOTOS, or both")
+
+    from rich.console import Console
+
+    from pcakd.cli.progress import progress
+    from pcakd.evaluation import evaluate as run
+    from pcakd.evaluation.methods import baselines
+    from pcakd.evaluation.report import Sheets, graded_table, json_report, pairs_table
+    from pcakd.files import write_atomic
+
+    pair_names = run.find_pairs(pairs)[:limit] if pairs else []
+    graded_files = run.photo_files(graded)[:limit] if graded else []
+    methods = [*baselines(), *_models((model, *against), compat, transform, smoothing, device)]
+    # A table on a pipe is as wide as it needs to be.
+    console = Console() if Console().is_terminal else Console(width=240)
+    pair_rows = graded_rows = None
+    measure = None
+    if pairs:
+        measure = _style_loss(teacher, device)
+        sheets = Sheets(pictures, "pairs") if pictures else None
+        with progress("pairs", len(pair_names)) as advance:
+            pair_rows = run.evaluate_pairs(methods, run.read_pairs(pairs, limit), measure, picture=sheets, done=advance)
+        if sheets:
+            sheets.flush()
+        used = f", losses in {measure.teacher.info.name}" if measure else ""
+        console.print(pairs_table(pair_rows, methods, f"{len(pair_names)} pairs of {pairs}{used}"))
+    if graded:
+        sheets = Sheets(pictures, "graded") if pictures else None
+        with progress("graded photos", len(graded_files)) as advance:
+            graded_rows = run.evaluate_graded(
+                methods,
+                graded_files,
+                seed=seed,
+                shortest=size,
+                kinds=kinds,  # type: ignore[arg-type]
+                picture=sheets,
+                done=advance,
+            )
+        if sheets:
+            sheets.flush()
+        title = f"{len(graded_files)} photos of {graded}, graded with seed {seed}"
+        console.print(graded_table(graded_rows, methods, title))
+    if json_file:
+        settings: dict[str, Any] = {
+            "transform": transform,
+            "smoothing": smoothing,
+            "teacher": {"name": measure.teacher.info.name, "digest": measure.teacher.digest} if measure else None,
+            "seed": seed,
+            "size": size,
+        }
+        write_atomic(json_file, json_report(settings, methods, pair_rows, graded_rows))
+    return 0
+
+
+def _models(
+    names: tuple[str, ...], compats: tuple[str, ...], transform: str, smoothing: str, device: str
+) -> list["Method"]:
+    from pcakd.evaluation.methods import model_method
+    from pcakd.stylizer import StylizeOptions, Stylizer
+
+    if twice := [name for i, name in enumerate(names) if name in names[:i]]:
+        raise UsageError(f"{twice[0]}: is given twice")
+    methods: list[Method] = []
+    for name in names:
+        stylizer = Stylizer.load(name, device=device)  # type: ignore[arg-type]
+        for compat in compats:
+            options = StylizeOptions(transform=transform, smoothing=smoothing, compat=compat)  # type: ignore[arg-type]
+            label = Path(name).stem if compat == "auto" else f"{Path(name).stem} ({compat})"
+            if any(method.name == label for method in methods):
+                label = label.replace(Path(name).stem, name)
+            methods.append(model_method(label, stylizer, options))
+    return methods
+
+
+def _style_loss(teacher: str | None, device: str) -> "StyleLoss | None":
+    """The measure of style; without an explicit teacher and without weights of the default one, none."""
+    from pcakd.evaluation.metrics import StyleLoss
+    from pcakd.stylizer import pick_device
+    from pcakd.teacher import load_teacher
+
+    try:
+        return StyleLoss(load_teacher(teacher or DEFAULT_TEACHER), pick_device(device))  # type: ignore[arg-type]
+    except (UsageError, TransientError) as error:
+        if teacher:
+            raise
+        click.echo(f"pcakd: no style losses: {error}; or give --teacher", err=True)
+        return None

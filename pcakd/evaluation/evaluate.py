@@ -1,0 +1,165 @@
+"""Run methods over pairs and graded pairs and collect what the metrics say."""
+
+import re
+import time
+import zlib
+from collections.abc import Callable, Iterator, Sequence
+from pathlib import Path
+from typing import NamedTuple
+
+import numpy as np
+from PIL import Image
+
+from pcakd.errors import UsageError
+from pcakd.evaluation.graded import KINDS, Kind, graded_pair
+from pcakd.evaluation.methods import Method
+from pcakd.evaluation.metrics import StyleLoss, ciede2000, edge_ssim, luminance_ssim, psnr
+from pcakd.images import FORMATS, read_photo
+
+READABLE = {*FORMATS, ".gif", ".bmp", ".ppm"}
+
+
+class Pair(NamedTuple):
+    """A content and a style photo of one name, uint8 H×W×3."""
+
+    name: str
+    content: np.ndarray
+    style: np.ndarray
+
+
+class Row(NamedTuple):
+    """What one method scored on one pair."""
+
+    pair: str
+    method: str
+    scores: dict[str, float]
+
+
+Picture = Callable[[str, dict[str, np.ndarray]], None]
+"""Takes a pair's name and its photos by column: content, style, (truth,) and one a method."""
+
+
+def photo_files(folder: Path) -> list[Path]:
+    """The photos of a folder by name. Raises UsageError if there are none."""
+    if not folder.is_dir():
+        raise UsageError(f"{folder}: no such folder")
+    files = sorted(path for path in folder.iterdir() if path.suffix.lower() in READABLE)
+    if not files:
+        raise UsageError(f"{folder}: has no photos (looked for {', '.join(sorted(READABLE))})")
+    return files
+
+
+def _natural(name: str) -> list:
+    return [int(part) if part.isdecimal() else part for part in re.split(r"(\d+)", name)]
+
+
+def find_pairs(folder: Path) -> list[tuple[str, Path, Path]]:
+    """(name, content file, style file) of `content/NAME.*` and `style/NAME.*`, in natural order.
+
+    Raises UsageError for a missing folder, or where a content has no style of its name or the other way round.
+    """
+    contents, styles = ({path.stem: path for path in photo_files(folder / part)} for part in ("content", "style"))
+    if single := sorted(set(contents) ^ set(styles)):
+        lacks = "style" if single[0] in contents else "content"
+        raise UsageError(f"{folder}: {single[0]} has no photo in {lacks}/; names pair the photos")
+    return [(name, contents[name], styles[name]) for name in sorted(contents, key=_natural)]
+
+
+def read_pairs(folder: Path, limit: int | None = None) -> Iterator[Pair]:
+    """The pairs of a folder one by one (see `find_pairs`)."""
+    for name, content, style in find_pairs(folder)[:limit]:
+        yield Pair(name, read_photo(content).rgb, read_photo(style).rgb)
+
+
+def evaluate_pairs(
+    methods: Sequence[Method],
+    pairs: Iterator[Pair],
+    style_loss: StyleLoss | None = None,
+    *,
+    picture: Picture | None = None,
+    done: Callable[[int], None] = lambda count: None,
+) -> list[Row]:
+    """Score methods on pairs without a truth: kept content (SSIM), taken style (teacher losses), time.
+
+    Each row's scores: "ssim" and "edge_ssim" against the content, the losses of `StyleLoss`, "seconds_per_mp"
+    (wall time of one result after a warm-up, style prepared, per million pixels).
+    """
+    rows = []
+    for number, pair in enumerate(pairs):
+        wanted = style_loss.statistics(pair.style) if style_loss else None
+        columns = {"content": pair.content, "style": pair.style}
+        for method in methods:
+            style = method.prepare(pair.style)
+            if number == 0:
+                method.apply(pair.content, style)
+            started = time.perf_counter()
+            result = method.apply(pair.content, style)
+            seconds = time.perf_counter() - started
+            scores = {"ssim": luminance_ssim(pair.content, result), "edge_ssim": edge_ssim(pair.content, result)}
+            if style_loss and wanted:
+                scores |= style_loss(result, wanted)
+            scores["seconds_per_mp"] = seconds / (pair.content.shape[0] * pair.content.shape[1] / 1e6)
+            rows.append(Row(pair.name, method.name, scores))
+            columns[method.name] = result
+        if picture:
+            picture(pair.name, columns)
+        done(1)
+    return rows
+
+
+def shrink_to(rgb: np.ndarray, shortest: int) -> np.ndarray:
+    """The photo at a shortest side of at most `shortest` pixels."""
+    scale = shortest / min(rgb.shape[:2])
+    if scale >= 1:
+        return rgb
+    size = (max(1, round(rgb.shape[1] * scale)), max(1, round(rgb.shape[0] * scale)))
+    return np.asarray(Image.fromarray(rgb).resize(size, Image.Resampling.LANCZOS))
+
+
+def evaluate_graded(
+    methods: Sequence[Method],
+    files: Sequence[Path],
+    *,
+    seed: int = 0,
+    shortest: int = 288,
+    kinds: Sequence[Kind] = KINDS,
+    picture: Picture | None = None,
+    done: Callable[[int], None] = lambda count: None,
+) -> dict[Kind, list[Row]]:
+    """Score methods against the truth of graded pairs: "psnr" (dB), "ssim" (luminance), "ciede2000".
+
+    A photo's grade depends on `seed` and its file name alone, not on which other photos there are.
+    """
+    rows: dict[Kind, list[Row]] = {kind: [] for kind in kinds}
+    for path in files:
+        rgb = shrink_to(read_photo(path).rgb, shortest)
+        for kind in kinds:
+            pair = graded_pair(rgb, kind, name=path.stem, seed=(seed, zlib.crc32(path.name.encode())))
+            columns = {"content": pair.content, "style": pair.style, "truth": pair.truth}
+            for method in methods:
+                result = method.apply(pair.content, method.prepare(pair.style))
+                scores = {
+                    "psnr": psnr(result, pair.truth),
+                    "ssim": luminance_ssim(result, pair.truth),
+                    "ciede2000": ciede2000(result, pair.truth),
+                }
+                rows[kind].append(Row(path.stem, method.name, scores))
+                columns[method.name] = result
+            if picture:
+                picture(f"{kind} {path.stem}", columns)
+        done(1)
+    return rows
+
+
+def means(rows: Sequence[Row]) -> dict[str, dict[str, float]]:
+    """Method → metric → mean over pairs, methods in order of appearance; seconds as the median."""
+    by_method: dict[str, list[dict[str, float]]] = {}
+    for row in rows:
+        by_method.setdefault(row.method, []).append(row.scores)
+    return {
+        method: {
+            metric: float((np.median if metric.startswith("seconds") else np.mean)([s[metric] for s in scores]))
+            for metric in scores[0]
+        }
+        for method, scores in by_method.items()
+    }

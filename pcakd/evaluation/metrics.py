@@ -1,0 +1,91 @@
+"""Measures between photos, and between a photo and a style in teacher features."""
+
+from typing import NamedTuple
+
+import numpy as np
+import torch
+from skimage.color import deltaE_ciede2000, rgb2gray, rgb2lab
+from skimage.filters import sobel
+from skimage.metrics import structural_similarity
+
+from pcakd.engine import photo_tensor
+from pcakd.student import LEVELS
+from pcakd.teacher import Teacher
+
+SSIM_WINDOW = 7
+"""Side of SSIM's window in pixels; smaller photos take the largest odd window that fits."""
+
+PSNR_CAP = 99.0
+"""What equal photos score, in dB."""
+
+
+def psnr(photo: np.ndarray, truth: np.ndarray) -> float:
+    """Peak signal-to-noise ratio in dB of uint8 H×W×3 against the truth; at most `PSNR_CAP`."""
+    error = float(np.mean((photo.astype(np.float64) - truth) ** 2))
+    return PSNR_CAP if error == 0 else min(PSNR_CAP, 10 * np.log10(255**2 / error))
+
+
+def luminance_ssim(photo: np.ndarray, other: np.ndarray) -> float:
+    """SSIM of the luminance of two uint8 H×W×3; 1 for equal ones."""
+    return _ssim(rgb2gray(photo), rgb2gray(other))
+
+
+def edge_ssim(photo: np.ndarray, other: np.ndarray) -> float:
+    """SSIM of the Sobel edge strength of the luminance of two uint8 H×W×3."""
+    return _ssim(sobel(rgb2gray(photo)), sobel(rgb2gray(other)))
+
+
+def _ssim(a: np.ndarray, b: np.ndarray) -> float:
+    side = min(SSIM_WINDOW, *a.shape)
+    window = side - (side % 2 == 0)
+    # A window of one pixel has no sample covariance.
+    return float(structural_similarity(a, b, data_range=1.0, win_size=window, use_sample_covariance=window > 1))
+
+
+def ciede2000(photo: np.ndarray, truth: np.ndarray) -> float:
+    """Mean CIEDE2000 colour difference over the pixels of two uint8 H×W×3; around 1 is just noticeable."""
+    return float(deltaE_ciede2000(rgb2lab(photo), rgb2lab(truth)).mean())
+
+
+class LevelStatistics(NamedTuple):
+    """What style losses compare at one level of a teacher; float64."""
+
+    gram: torch.Tensor  # (C, C): F·Fᵀ ÷ pixels
+    mean: torch.Tensor  # (C,)
+    std: torch.Tensor  # (C,)
+
+
+class StyleLoss:
+    """Gram and mean/std losses of a result against its style, level by level, in a teacher's features.
+
+    Both are relative: squared distance over the style's own squared norm, so that levels and teachers compare.
+    """
+
+    def __init__(self, teacher: Teacher, device: torch.device | str = "cpu") -> None:
+        self.device = torch.device(device)
+        self.teacher = teacher.to(self.device)
+
+    @torch.inference_mode()
+    def statistics(self, photo: np.ndarray) -> list[LevelStatistics]:
+        """Statistics of a photo, uint8 H×W×3, at levels 0..3."""
+        levels = []
+        for features in self.teacher.features(photo_tensor(torch.from_numpy(np.array(photo)), self.device)):
+            flat = features[0].flatten(1)
+            gram = (flat @ flat.T).double().cpu() / flat.shape[1]
+            mean = flat.double().mean(1).cpu()
+            std = (gram.diagonal() - mean.square()).clamp_min(0).sqrt()
+            levels.append(LevelStatistics(gram, mean, std))
+        return levels
+
+    def __call__(self, result: np.ndarray, style: list[LevelStatistics]) -> dict[str, float]:
+        """Losses of a result: "gram.0" … "gram.3", "moments.0" … "moments.3", and their means "gram", "moments"."""
+        losses: dict[str, float] = {}
+        for level, (a, b) in enumerate(zip(self.statistics(result), style, strict=True)):
+            losses[f"gram.{level}"] = float((a.gram - b.gram).square().sum() / b.gram.square().sum().clamp_min(1e-12))
+            distance = (a.mean - b.mean).square().sum() + (a.std - b.std).square().sum()
+            losses[f"moments.{level}"] = float(
+                distance / (b.mean.square().sum() + b.std.square().sum()).clamp_min(1e-12)
+            )
+        for name in ("gram", "moments"):
+            losses[name] = float(np.mean([losses[f"{name}.{level}"] for level in range(LEVELS)]))
+        return losses

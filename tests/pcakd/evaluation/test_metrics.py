@@ -1,0 +1,65 @@
+import numpy as np
+import pytest
+import torch
+
+from pcakd.checkpoint import save_checkpoint
+from pcakd.evaluation.metrics import PSNR_CAP, StyleLoss, ciede2000, edge_ssim, luminance_ssim, psnr
+from pcakd.teacher import load_teacher
+from tests.corpus import photograph
+from tests.models import random_checkpoint
+
+A, B = (np.asarray(photograph(i, 64, 80)) for i in (0, 1))
+
+
+@pytest.fixture(scope="module")
+def loss(tmp_path_factory):
+    path = tmp_path_factory.mktemp("teacher") / "student.safetensors"
+    checkpoint = random_checkpoint()
+    save_checkpoint(path, checkpoint.student, checkpoint.metadata)
+    return StyleLoss(load_teacher(path))
+
+
+def test_equal_photos_score_best_on_every_measure(loss):
+    assert psnr(A, A) == PSNR_CAP
+    assert luminance_ssim(A, A) == pytest.approx(1)
+    assert edge_ssim(A, A) == pytest.approx(1)
+    assert ciede2000(A, A) == 0
+    assert all(value == 0 for value in loss(A, loss.statistics(A)).values())
+
+
+def test_psnr_of_a_known_error():
+    assert psnr(np.full((4, 4, 3), 100, np.uint8), np.full((4, 4, 3), 110, np.uint8)) == pytest.approx(28.13, abs=0.01)
+
+
+def test_measures_tell_another_photo_from_a_slight_change(loss):
+    slight = np.clip(A.astype(int) + 4, 0, 255).astype(np.uint8)
+    assert luminance_ssim(A, B) < luminance_ssim(A, slight)
+    assert edge_ssim(A, B) < edge_ssim(A, slight)
+    assert ciede2000(A, B) > ciede2000(A, slight)
+    style = loss.statistics(A)
+    assert loss(B, style)["gram"] > loss(slight, style)["gram"]
+    assert loss(B, style)["moments"] > loss(slight, style)["moments"]
+
+
+def test_style_losses_do_not_depend_on_where_things_stand(loss):
+    # All but a student's padding is blind to place, so a mirrored photo has nearly the photo's own statistics.
+    mirrored = np.ascontiguousarray(A[:, ::-1])
+    assert loss(mirrored, loss.statistics(A))["gram"] < loss(B, loss.statistics(A))["gram"] / 5
+
+
+def test_the_losses_means_are_those_of_the_levels(loss):
+    scores = loss(A, loss.statistics(B))
+    for name in ("gram", "moments"):
+        assert scores[name] == pytest.approx(np.mean([scores[f"{name}.{level}"] for level in range(4)]))
+
+
+@pytest.mark.parametrize("size", [(1, 1), (3, 50), (6, 6)])
+def test_tiny_photos_have_a_similarity(size):
+    photo = np.asarray(photograph(0, *size))
+    assert luminance_ssim(photo, photo) == pytest.approx(1)
+
+
+def test_a_gram_matrix_is_the_mean_outer_product(loss):
+    features = loss.teacher.features(torch.from_numpy(A.copy()).permute(2, 0, 1)[None].float() / 255)[0]
+    flat = features[0].flatten(1).double()
+    torch.testing.assert_close(loss.statistics(A)[0].gram, flat @ flat.T / flat.shape[1], atol=1e-5, rtol=1e-5)
