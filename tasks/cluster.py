@@ -2,6 +2,7 @@
 
 import logging
 import os
+import socket
 from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import TYPE_CHECKING
@@ -65,6 +66,8 @@ def ray_cluster(
             or (_number("PCAKD_OBJECT_STORE_MB") or 0) << 20
             or DEFAULT_OBJECT_STORE_BYTES,
         }
+    if address not in ("", "local", "auto"):
+        _check_reachable(address)
     try:
         ray.init(**options)
     except (ConnectionError, TimeoutError, RuntimeError) as error:
@@ -80,6 +83,20 @@ def import_ray_quietly() -> None:
     """Set what Ray reads at its import. Values that the user set stay."""
     for name, value in _ENVIRONMENT.items():
         os.environ.setdefault(name, value)
+
+
+def _check_reachable(address: str) -> None:
+    """Ray itself tries for minutes, and ends the process from its C++ side."""
+    host, _, port = address.removeprefix("ray://").rpartition(":")
+    if not host or not port.isdecimal():
+        raise UsageError(f"RAY_ADDRESS is {address!r}: give host:port, ray://host:port, auto or local")
+    try:
+        socket.create_connection((host.strip("[]"), int(port)), timeout=10).close()
+    except OSError as error:
+        raise TransientError(
+            f"no Ray cluster answers at RAY_ADDRESS={address} ({error.strerror or error}); "
+            "start it, or unset RAY_ADDRESS to run on this machine"
+        ) from None
 
 
 def cluster_cpus() -> int:

@@ -19,6 +19,9 @@ class WorkerLostError(TransientError):
         super().__init__(message)
         self.call = call
 
+    def __reduce__(self):  # keeps `call` when the error crosses a process boundary
+        return (WorkerLostError, (str(self), self.call))
+
 
 def run_all(
     function: Callable[..., T],
@@ -46,7 +49,8 @@ def run_all(
     try:
         while True:
             # Two calls a CPU: one runs, one is ready. Asked anew, since clusters grow.
-            while len(running) < 2 * cluster_cpus() and (call := next(calls, None)) is not None:
+            room = 2 * cluster_cpus()
+            while len(running) < room and (call := next(calls, None)) is not None:
                 running[remote.remote(*call)] = call
             if not running:
                 return

@@ -1,9 +1,10 @@
 """What a sharding job is told, validated once."""
 
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, field
 from typing import Any
 
 from pcakd.errors import UsageError
+from pcakd.images import max_pixels_default
 
 FORMAT = 1
 """Version of the layout under the destination; raised when older readers would misread it."""
@@ -25,6 +26,8 @@ class ShardConfig:
     """Share of the photos that goes to the validation split, by a stable hash of the key."""
     limit: int | None = None
     """Take only the first so many objects of the listing."""
+    max_pixels: int = field(default_factory=max_pixels_default)
+    """Larger photos are left out as too-large; from PCAKD_MAX_PIXELS, else 268 million."""
     quality: int = 95
     """JPEG quality of the photos in the shards."""
     part_objects: int = 128
@@ -33,6 +36,7 @@ class ShardConfig:
     def __post_init__(self) -> None:
         _within("shortest_side", self.shortest_side, 8, 16384)
         _within("shard_mb", self.shard_mb, 1, 2000)
+        _within("max_pixels", self.max_pixels, 1, None)
         _within("quality", self.quality, 1, 100)
         _within("part_objects", self.part_objects, 1, 10_000)
         if self.limit is not None:

@@ -1,11 +1,12 @@
 """Who does what: the listing cut into units of work, and the photos that came out laid into shards."""
 
-from collections.abc import Iterable, Iterator
-from dataclasses import dataclass, field
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import dataclass, field, fields
 
 import numpy as np
+import pyarrow as pa
 
-from pcakd.shards.schema import SPLITS
+from pcakd.shards.schema import OK, SPLITS
 from pcakd.shards.tables import shard_name
 from pcakd.storage import ObjectInfo
 
@@ -60,6 +61,29 @@ class Photos:
 
     def __len__(self) -> int:
         return len(self.part)
+
+    @classmethod
+    def of_part(cls, number: int, outcome: pa.Table) -> "Photos":
+        """The photos of one part. outcome: its table of OUTCOME_SCHEMA."""
+        rows = outcome.select(["status", "split", "bytes", "sha256"]).to_pylist()
+        rows = [row for row in rows if row["status"] == OK]
+        split = np.array([SPLITS.index(row["split"]) for row in rows], np.int8)
+        place = np.zeros(len(rows), np.int32)
+        for code in range(len(SPLITS)):
+            place[split == code] = np.arange((split == code).sum())
+        return cls(
+            part=np.full(len(rows), number, np.int32),
+            row=place,
+            split=split,
+            size=np.array([row["bytes"] for row in rows], np.int64),
+            sha256=np.array([bytes.fromhex(row["sha256"]) for row in rows], "S32"),
+        )
+
+    @classmethod
+    def joined(cls, parts: "Sequence[Photos]") -> "Photos":
+        """The photos of several parts, in the order given."""
+        names = [column.name for column in fields(cls)]
+        return cls(**{name: np.concatenate([getattr(part, name) for part in parts]) for name in names})
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -31,13 +31,15 @@ class PreparedPhoto:
     seconds: dict[str, float] = field(compare=False)
 
 
-def prepare_photo(data: bytes, *, name: str, shortest_side: int, quality: int = 95) -> PreparedPhoto:
+def prepare_photo(
+    data: bytes, *, name: str, shortest_side: int, quality: int = 95, max_pixels: int | None = None
+) -> PreparedPhoto:
     """Decode, shrink to the shortest side in pixels (never enlarge), encode as JPEG.
 
-    Transparent parts are laid over white. Raises PhotoError with its reason.
+    Transparent parts are laid over white. max_pixels: as `read_photo` has it. Raises PhotoError with its reason.
     """
     start = time.perf_counter()
-    photo = read_photo(data, name=name)
+    photo = read_photo(data, name=name, max_pixels=max_pixels)
     decoded = time.perf_counter()
     image = to_image(photo.rgb, photo.alpha)
     if photo.alpha is not None:

@@ -166,6 +166,7 @@ class _Generation:
             shortest_side=config.shortest_side,
             quality=config.quality,
             val_fraction=config.val_fraction,
+            max_pixels=config.max_pixels,
         )
         self.snapshot = self._snapshot()
         self.steps: dict[str, float] = defaultdict(float)
@@ -238,7 +239,7 @@ class _Generation:
     def _run_parts(self, total: int) -> tuple[Photos, int]:
         """Work through all parts that are not finished; the photos that are ok, and the number of parts."""
         finished = {entry.key for entry in self.work.list("parts/")}
-        results: dict[int, tuple[np.ndarray, ...]] = {}
+        photos: dict[int, Photos] = {}
 
         def calls() -> Iterator[tuple]:
             for part in cut_into_parts(read_listing(self.work, LISTING), self.config.part_objects):
@@ -246,17 +247,13 @@ class _Generation:
 
         with self.progress("photos", total) as advance:
             for result in run_all(do_part, calls(), on_loss=self._isolate):
-                results[result.number] = _columns(result)
+                photos[result.number] = Photos.of_part(result.number, result.outcome)
                 for step, spent in result.seconds.items():
                     self.steps[step] += spent
                 if result.seconds:
                     self.processed += len(result.outcome)
                 advance(len(result.outcome))
-        ordered = [results[number] for number in range(len(results))]
-        columns = [np.concatenate(column) for column in zip(*ordered, strict=True)]
-        return Photos(part=columns[0], row=columns[1], split=columns[2], size=columns[3], sha256=columns[4]), len(
-            ordered
-        )
+        return Photos.joined([photos[number] for number in range(len(photos))]), len(photos)
 
     def _isolate(self, call: tuple) -> PartResult:
         """A part whose worker died again and again: find the objects that do it, go on without them."""
@@ -335,24 +332,6 @@ class _Generation:
         self.dest.write(OVERVIEW, draw_overview(statistics, _sample(ShardDataset(self.dest, manifest))))
         run = {"seconds": round(seconds, 3), "processed": self.processed, "steps": dict(self.steps)}
         self.dest.write(RUN, canonical_json(run))
-
-
-def _columns(result: PartResult) -> tuple[np.ndarray, ...]:
-    """(part, row, split, size, sha256) of a part's photos, as `Photos` has them."""
-    rows = [
-        row for row in result.outcome.select(["status", "split", "bytes", "sha256"]).to_pylist() if row["status"] == OK
-    ]
-    split = np.array([SPLITS.index(row["split"]) for row in rows], np.int8)
-    place = np.zeros(len(rows), np.int32)
-    for code in range(len(SPLITS)):
-        place[split == code] = np.arange((split == code).sum())
-    return (
-        np.full(len(rows), result.number, np.int32),
-        place,
-        split,
-        np.array([row["bytes"] for row in rows], np.int64),
-        np.array([bytes.fromhex(row["sha256"]) for row in rows], "S32"),
-    )
 
 
 def _sample(dataset: ShardDataset, count: int = 24) -> list[bytes]:

@@ -39,6 +39,7 @@ class PartJob:
     shortest_side: int
     quality: int
     val_fraction: float
+    max_pixels: int
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -190,7 +191,13 @@ def _prepare(job: PartJob, fetched: Fetched) -> PreparedPhoto | Fetched:
         return fetched
     name = fetched.info.key
     try:
-        return prepare_photo(fetched.data, name=name, shortest_side=job.shortest_side, quality=job.quality)
+        return prepare_photo(
+            fetched.data,
+            name=name,
+            shortest_side=job.shortest_side,
+            quality=job.quality,
+            max_pixels=job.max_pixels,
+        )
     except PhotoError as error:
         return Fetched(info=fetched.info, status=error.reason, detail=str(error))
     except MemoryError:

@@ -15,7 +15,7 @@ from tests.corpus import bad_photos, good_photos, odd_photos
 
 
 def make_job(source, tmp_path, **options) -> PartJob:
-    options = {"shortest_side": 64, "quality": 90, "val_fraction": 0.3} | options
+    options = {"shortest_side": 64, "quality": 90, "val_fraction": 0.3, "max_pixels": 1 << 28} | options
     return PartJob(source=source, work=open_storage(tmp_path / "work"), **options)
 
 
