@@ -28,6 +28,9 @@ CHUNK = 4096
 """Positions that enter one float32 product; the products are summed in float64. Few enough for the second-level
 cache at 64 channels, and 2e-7 of relative error at most."""
 
+STRIP = 64
+"""Rows of a covariance that are computed at a time, from the diagonal on: about half of it is left out."""
+
 NOISE = 1e-7
 """Eigenvalues below this share of the largest are rounding noise of float32 features."""
 
@@ -43,7 +46,7 @@ class LevelMoments:
     mean: Tensor
     """(C) sum of the photos' mean features."""
     covariance: Tensor
-    """(C×C) sum of the photos' own covariances, each F̄ F̄ᵀ ÷ positions."""
+    """(C×C) sum of the photos' own covariances, each F̄ F̄ᵀ ÷ positions. Only the upper triangle counts."""
     own: Tensor
     """(C) sum over sampled photos of the cumulative share of variance that a PCA of the photo alone explains."""
     sampled: int = 0
@@ -87,19 +90,26 @@ class Moments:
         """
         if len(features) != len(self.levels):
             raise ValueError(f"{len(features)} levels of features for moments of {len(self.levels)}")
-        reduced = [[photo_moments(photo) for photo in batch] for batch in features]
-        for level, photos in enumerate(reduced):
-            if not all(torch.isfinite(covariance).all() for _, covariance in photos):
+        photos = [[_positions(feature) for feature in batch] for batch in features]
+        means = [[x.mean(1, keepdim=True) for x in batch] for batch in photos]
+        for level, batch in enumerate(means):
+            if not all(torch.isfinite(mean).all() for mean in batch):
                 raise FatalError(f"the teacher's features at level {level} are not finite; are its weights damaged?")
-        wanted = [True] * len(features[0]) if sample is None else sample
-        for sums, photos in zip(self.levels, reduced, strict=True):
-            for (mean, covariance), with_own in zip(photos, wanted, strict=True):
-                sums.mean += mean
-                sums.covariance += covariance
-                if with_own and covariance.trace() > 0:
-                    sums.own += cumulative_shares(torch.linalg.eigvalsh(covariance.cpu()).flip(0)).to(sums.own.device)
+        wanted = [True] * len(photos[0]) if sample is None else sample
+        for sums, batch, batch_means in zip(self.levels, photos, means, strict=True):
+            for x, mean, with_own in zip(batch, batch_means, wanted, strict=True):
+                sums.mean += mean[:, 0]
+                if not with_own:
+                    _add_covariance(sums.covariance, x, mean)
+                    continue
+                own = torch.zeros_like(sums.covariance)
+                _add_covariance(own, x, mean)
+                sums.covariance += own
+                if own.trace() > 0:
+                    values = torch.linalg.eigvalsh(own.cpu(), UPLO="U").flip(0)
+                    sums.own += cumulative_shares(values).to(sums.own.device)
                     sums.sampled += 1
-        self.photos += len(features[0])
+        self.photos += len(photos[0])
 
     def cpu(self) -> "Moments":
         """The same moments on the CPU."""
@@ -135,7 +145,8 @@ class Moments:
 
     def covariance(self, level: int) -> Tensor:
         """C×C: mean over photos of each photo's own centred covariance."""
-        return self.levels[level].covariance / max(self.photos, 1)
+        upper = self.levels[level].covariance.triu()
+        return (upper + upper.triu(1).T) / max(self.photos, 1)
 
     def mean(self, level: int) -> Tensor:
         """C: mean over photos of each photo's mean feature."""
@@ -156,16 +167,19 @@ def merge(parts: Iterable[Moments]) -> Moments:
     return reduce(add, parts)
 
 
-def photo_moments(feature: Tensor) -> tuple[Tensor, Tensor]:
-    """Mean (C) and centred covariance (C×C, ÷ positions) of one photo's features C×H×W, in float64."""
+def _positions(feature: Tensor) -> Tensor:
+    """C×H×W → C×positions, float64 or float32."""
     x = feature.flatten(1)
-    x = x if x.dtype == torch.float64 else x.float()
-    mean = x.mean(1, keepdim=True)
-    gram = torch.zeros(len(x), len(x), dtype=torch.float64, device=x.device)
+    return x if x.dtype == torch.float64 else x.float()
+
+
+def _add_covariance(total: Tensor, x: Tensor, mean: Tensor) -> None:
+    """Add x̄ x̄ᵀ ÷ positions, x C×positions, to the upper triangle of `total`: products as x, sums in float64."""
+    rows = max(STRIP, len(x) // 4)
     for chunk in x.split(CHUNK, dim=1):
         centred = chunk - mean
-        gram += centred @ centred.T
-    return mean[:, 0].double(), gram / x.shape[1]
+        for i in range(0, len(x), rows):
+            total[i : i + rows, i:].add_(centred[i : i + rows] @ centred[i:].T, alpha=1 / x.shape[1])
 
 
 @dataclass(frozen=True, kw_only=True)
