@@ -17,12 +17,16 @@ START_TIMEOUT_S = 300.0
 
 
 def scatter(
-    actors: Sequence[Any], call: Callable[[Any, Unit], Any], units: Iterable[Unit]
+    actors: Sequence[Any],
+    start: Callable[[Any], Any],
+    call: Callable[[Any, Unit], Any],
+    units: Iterable[Unit],
 ) -> Iterator[tuple[Unit, Any]]:
     """Do every unit on some actor; (unit, result) as they finish, each unit once.
 
-    actors: handles with `max_restarts=-1`, `max_task_retries=0` and a method `ready()` that has
-            `max_task_retries=-1`: it answers when Ray has (re)started the actor.
+    actors: handles with `max_restarts=-1`, `max_task_retries=0`.
+    start:  makes an actor fit for work, anew after each restart, by a method that has `max_task_retries=-1`; returns
+            the reference of its result.
     call:   starts a unit on an actor and returns the reference of its result; the result must not depend on
             what the actor did before, so that a unit lost with its actor can be done again elsewhere.
 
@@ -42,7 +46,7 @@ def scatter(
     waiting = deque(units)
     attempts: Counter[Hashable] = Counter()
     idle: deque[Any] = deque()
-    running: dict[Any, tuple[Any, Unit | None]] = {actor.ready.remote(): (actor, None) for actor in actors}
+    running: dict[Any, tuple[Any, Unit | None]] = {start(actor): (actor, None) for actor in actors}
     started, any_ready = time.monotonic(), False
     busy = 0
     while waiting or busy:
@@ -68,7 +72,7 @@ def scatter(
                     raise TransientError(f"{what} {MAX_ATTEMPTS} workers or tries ({_first_line(error)})") from None
                 if finished is not None:
                     waiting.appendleft(finished)
-                running[actor.ready.remote()] = (actor, None)
+                running[start(actor)] = (actor, None)
                 continue
             except exceptions.RayTaskError as error:
                 if isinstance(error.cause, PcakdError):

@@ -9,10 +9,10 @@ import logging
 import time
 import warnings
 from collections import Counter
-from collections.abc import Callable, Iterator
-from contextlib import AbstractContextManager, contextmanager, nullcontext
+from collections.abc import Callable
+from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass, field, replace
-from typing import Any, Literal
+from typing import TYPE_CHECKING, Any, Literal
 
 from pcakd.eigenbases import eigenbases_bytes, eigenbases_digest, moments_bytes, moments_from
 from pcakd.errors import CheckpointError, UsageError
@@ -25,9 +25,12 @@ from pcakd.storage.stage import MANIFEST, StageOutput, stage_key
 from pcakd.student import DEFAULT_CHANNELS
 from pcakd.teacher import Teacher, load_teacher
 from tasks.actors import scatter
-from tasks.cluster import cluster_cpus, cluster_gpus, ray_cluster
+from tasks.cluster import ray_cluster
 from tasks.merge import TreeSum
 from tasks.pieces import Piece, cut_into_pieces, shard_rows
+
+if TYPE_CHECKING:
+    from tasks.extractor import Pool
 
 logger = logging.getLogger(__name__)
 
@@ -115,14 +118,21 @@ def fit_eigenbases(config: FitConfig, output: Storage, *, progress: Progress = n
     speed = None
     identity = {"id": teacher.name, "digest": teacher.digest}
     if moments is None or config.targets:
-        with ray_cluster(), extractors(teacher, dataset.storage, config) as actors:
+        from tasks.extractor import extractors  # Ray takes seconds to import
+
+        with (
+            ray_cluster(),
+            extractors(
+                teacher, dataset.storage, config.extraction, workers=config.workers, threads=config.threads
+            ) as pool,
+        ):
             if moments is None:
                 started = time.monotonic()
-                moments, left_out = collect_moments(actors, pieces, progress)
+                moments, left_out = collect_moments(pool, pieces, progress)
                 speed = moments.photos / max(time.monotonic() - started, 1e-9)
                 output.write(MOMENTS_FILE, moments_bytes(moments, left_out=left_out, **facts))
             bases, notes = fit_moments(moments, widths, identity, dataset.digest, left_out)
-            files = _write_targets(actors, pieces, bases, output, progress) if config.targets else []
+            files = _write_targets(pool, pieces, bases, output, progress) if config.targets else []
     else:
         bases, notes = fit_moments(moments, widths, identity, dataset.digest, left_out)
         files = []
@@ -152,12 +162,13 @@ def paper_widths(teacher: Teacher) -> tuple[int, ...]:
 
 
 def collect_moments(
-    actors: list[Any], pieces: list[Piece], progress: Progress = no_progress
+    pool: "Pool", pieces: list[Piece], progress: Progress = no_progress
 ) -> tuple[Moments, dict[str, int]]:
     """One pass: the moments of all pieces, each counted once, and photos left out by reason."""
     tree, left_out = TreeSum(len(pieces)), Counter[str]()
+    results = scatter(pool.actors, pool.start, lambda actor, piece: actor.moments.remote(piece), pieces)
     with progress("photos", sum(len(piece) for piece in pieces)) as advance:
-        for piece, (moments, missing) in scatter(actors, lambda actor, p: actor.moments.remote(p), pieces):
+        for piece, (moments, missing) in results:
             tree.add(piece.index, moments)
             left_out.update(missing)
             advance(len(piece))
@@ -210,31 +221,8 @@ def _saved_moments(output: Storage, facts: dict[str, Any]) -> tuple[Moments | No
     return moments, header.get("left_out", {})
 
 
-@contextmanager
-def extractors(teacher: Teacher, shards: Storage, config: FitConfig) -> Iterator[list[Any]]:
-    """The actors; they end with the block."""
-    import ray
-
-    from tasks.extractor import Extractor
-
-    gpus = cluster_gpus()
-    workers = config.workers or gpus or max(1, cluster_cpus() // config.threads)
-    resources = {"num_cpus": config.threads, "num_gpus": 1 if gpus else 0, "max_restarts": -1, "max_task_retries": 0}
-    actor_class: Any = ray.remote(Extractor).options(**resources)
-    shared = ray.put(teacher)
-    actors = [
-        actor_class.remote(shared, shards, config.extraction, config.threads, "cuda" if gpus else "cpu")
-        for _ in range(workers)
-    ]
-    try:
-        yield actors
-    finally:
-        for actor in actors:
-            ray.kill(actor)
-
-
 def _write_targets(
-    actors: list[Any], pieces: list[Piece], bases: Eigenbases, output: Storage, progress: Progress
+    pool: "Pool", pieces: list[Piece], bases: Eigenbases, output: Storage, progress: Progress
 ) -> list[str]:
     """The second pass; a file a piece. Returns their keys."""
     import ray
@@ -245,7 +233,8 @@ def _write_targets(
         return f"targets/part-{piece.index:06d}.parquet"
 
     with progress("targets", sum(len(piece) for piece in pieces)) as advance:
-        for piece, _ in scatter(actors, lambda a, p: a.targets.remote(p, shared, output, key(p)), pieces):
+        written = scatter(pool.actors, pool.start, lambda a, p: a.targets.remote(p, shared, output, key(p)), pieces)
+        for piece, _ in written:
             advance(len(piece))
     wanted = {key(piece) for piece in pieces}
     for entry in output.list("targets/"):

@@ -4,12 +4,15 @@ import os
 from collections import Counter
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager
+from dataclasses import dataclass
 from itertools import islice
 from typing import Any
 
 import numpy as np
 import pyarrow as pa
 import ray
+import torch
 
 from pcakd.errors import PhotoError
 from pcakd.extraction import Extraction, accumulate, targets
@@ -19,6 +22,7 @@ from pcakd.storage import Storage
 from pcakd.storage.parquet import parquet_writer
 from pcakd.targets import TARGETS_SCHEMA, target_row
 from pcakd.teacher import Teacher
+from tasks.cluster import cluster_cpus, cluster_gpus
 from tasks.pieces import Piece, piece_rows
 
 UNREADABLE = "unreadable"
@@ -26,34 +30,36 @@ TARGETS_PER_ROW_GROUP = 8  # about 20 MB with the paper's widths and 256-pixel c
 
 
 class Extractor:
-    """One worker, made a Ray actor by `tasks.eigenbases`.
+    """One worker, made a Ray actor by `extractors`.
 
     Its methods depend on their arguments alone, so a piece that is lost with a worker can be done again.
     """
 
-    def __init__(self, teacher: Teacher, shards: Storage, extraction: Extraction, threads: int, device: str) -> None:
-        import torch
-
+    def __init__(self, shards: Storage, extraction: Extraction, threads: int, device: str) -> None:
         torch.set_num_threads(threads)
-        self.teacher = teacher.to(device)
         self.shards = shards
         self.extraction = extraction
+        self.device = device
+        self.teacher: Teacher | None = None
         # Beside a GPU one decoding thread cannot keep up; on a CPU the forward pass wants the core itself.
         self.decoders = ThreadPoolExecutor(max(2, threads)) if device == "cuda" else None
 
     @ray.method(max_task_retries=-1)
-    def ready(self) -> int:
-        """Process id; answers once the teacher is loaded."""
+    def start(self, teacher: Teacher) -> int:
+        """Take the teacher in; process id. To be called first, and again when Ray has restarted the actor."""
+        self.teacher = teacher.to(self.device)
         return os.getpid()
 
     def moments(self, piece: Piece) -> tuple[Moments, dict[str, int]]:
         """Moments of a piece's photos, and how many were left out by reason."""
+        assert self.teacher is not None
         unreadable: Counter[str] = Counter()
         moments, left_out = accumulate(self._photos(piece, unreadable), self.teacher, self.extraction)
         return moments, dict(left_out + unreadable)
 
     def targets(self, piece: Piece, bases: Eigenbases, out: Storage, key: str) -> int:
         """Write the piece's PCA targets as one Parquet file; how many photos."""
+        assert self.teacher is not None
         rows: Iterator[dict[str, Any]] = (
             target_row(cut, levels)
             for cut, levels in targets(self._photos(piece, Counter()), self.teacher, bases, self.extraction)
@@ -82,6 +88,41 @@ class Extractor:
             first = pending.pop(0)
             pending += [self.decoders.submit(_decode, row) for row in islice(rows, 1)]
             yield first.result()
+
+
+@dataclass(frozen=True)
+class Pool:
+    """Actors, and the teacher that they share, in Ray's object store."""
+
+    actors: list[Any]
+    teacher: Any
+
+    def start(self, actor: Any) -> Any:
+        return actor.start.remote(self.teacher)
+
+
+@contextmanager
+def extractors(
+    teacher: Teacher, shards: Storage, extraction: Extraction, *, workers: int | None = None, threads: int = 1
+) -> Iterator[Pool]:
+    """Actors on the cluster, by default one for each GPU, or without any one for each `threads` CPUs.
+
+    They end with the block.
+    """
+    gpus = cluster_gpus()
+    count = workers or gpus or max(1, cluster_cpus() // threads)
+    resources = {"num_cpus": threads, "num_gpus": 1 if gpus else 0, "max_restarts": -1, "max_task_retries": 0}
+    actor_class: Any = ray.remote(Extractor).options(**resources)
+    device = "cuda" if gpus else "cpu"
+    pool = Pool(
+        [actor_class.remote(shards, extraction, threads, device) for _ in range(count)],
+        ray.put(teacher),
+    )
+    try:
+        yield pool
+    finally:
+        for actor in pool.actors:
+            ray.kill(actor)
 
 
 def _decode(row: tuple[str, bytes]) -> tuple[str, np.ndarray | None]:
