@@ -22,6 +22,7 @@ import torch
 from torch import Tensor
 from torch.nn import functional as F
 
+from pcakd.strips import cut, map_strips
 from pcakd.student import LEVELS, Student
 from pcakd.transfer import symmetric_power
 
@@ -94,14 +95,44 @@ NO_GRADE = MatchedGrade(
 _PIXELS = 1 << 18  # pixels graded at a time: bounds the memory of the basis
 
 
+def shrunk_size(height: int, width: int) -> list[int]:
+    """Height and width that `shrink` gives."""
+    scale = min(1.0, SIDE / max(height, width))
+    return [max(2, round(side * scale / CELL)) * CELL for side in (height, width)]
+
+
 def shrink(photo: Tensor) -> Tensor:
     """The photo 1×3×H×W at most `SIDE` pixels long, sides whole multiples of `CELL`, at least two of them."""
     height, width = photo.shape[-2:]
-    scale = min(1.0, SIDE / max(height, width))
-    size = [max(2, round(side * scale / CELL)) * CELL for side in (height, width)]
+    size = shrunk_size(height, width)
     if size == [height, width]:
         return photo
     return F.interpolate(photo, size=size, mode="bilinear", align_corners=False, antialias=True).clamp(0, 1)
+
+
+def shrink_pixels(rgb: Tensor) -> Tensor:
+    """`shrink` of a photo uint8 H×W×3 of any size, without a float copy of it: float32 1×3×h×w in [0, 1]."""
+    height, width = rgb.shape[:2]
+    shorter = shrunk_size(height, width)
+    photo = rgb.permute(2, 0, 1)[None]
+    if shorter != [height, width]:
+        photo = F.interpolate(photo, size=shorter, mode="bilinear", align_corners=False, antialias=True)
+    return photo.contiguous().float() / 255
+
+
+def grade_pixels(grade: MatchedGrade, rgb: Tensor, other: Tensor | None, strength: float) -> Tensor:
+    """The graded photo uint8 H×W×3, mixed by the grade's weight with the paper's result `other` (None at weight 1)."""
+    out = torch.empty_like(rgb)
+
+    def strip(start: int, stop: int) -> None:
+        part = rgb[start:stop].permute(2, 0, 1)[None].float() / 255
+        graded = grade.apply(part, strength)[0].permute(1, 2, 0) * 255
+        if other is not None and grade.weight < 1:
+            graded = torch.lerp(other[start:stop].float(), graded, grade.weight)
+        out[start:stop] = graded.round().to(torch.uint8)
+
+    map_strips(strip, cut(len(rgb), max(1, _PIXELS // rgb.shape[1])), rgb.device)
+    return out
 
 
 def describe(student: Student, small: Tensor) -> Cells:

@@ -17,22 +17,20 @@ from PIL import Image
 from torch.nn import functional as F
 
 from pcakd.checkpoint import Checkpoint, load_checkpoint
-from pcakd.engine import encode_statistics, photo_tensor, transfer
+from pcakd.engine import EngineSettings, Precision, encode_statistics, transfer, transfer_pixels
 from pcakd.errors import UsageError
 from pcakd.images import SRGB_PROFILE, Photo, PhotoSource, read_photo, to_image
 from pcakd.masks import Mask, read_mask
-from pcakd.matching import NO_GRADE, Cells, MatchedGrade, describe, match_grade, shrink
-from pcakd.smoothing import smooth
+from pcakd.matching import NO_GRADE, Cells, MatchedGrade, describe, grade_pixels, match_grade, shrink_pixels
+from pcakd.smoothing import smooth_pixels
 from pcakd.style import Style, mix_styles
 from pcakd.transfer import TRANSFORMS, Transform
 
 Smoothing = Literal["guided", "none"]
 Compat = Literal["auto", "released", "pcakd"]
-Precision = Literal["auto", "fp32", "bf16"]
 Device = Literal["auto", "cpu", "cuda"]
 COMPATS: tuple[Compat, ...] = ("auto", "released", "pcakd")
 SMOOTHINGS: tuple[Smoothing, ...] = ("guided", "none")
-PRECISIONS: tuple[Precision, ...] = ("auto", "fp32", "bf16")
 DEVICES: tuple[Device, ...] = ("auto", "cpu", "cuda")
 
 
@@ -73,11 +71,16 @@ class MaskedStyle:
 class Stylizer:
     """A student on a device, ready to stylize any number of photos. Not thread-safe."""
 
-    def __init__(self, checkpoint: Checkpoint, *, device: Device = "auto", precision: Precision = "auto") -> None:
-        if precision not in PRECISIONS:
-            raise UsageError(f"precision is {precision!r}: use one of {', '.join(PRECISIONS)}")
+    def __init__(
+        self,
+        checkpoint: Checkpoint,
+        *,
+        device: Device = "auto",
+        precision: Precision = "auto",
+        memory_limit: int | None = None,
+    ) -> None:
+        self.settings = EngineSettings(precision=precision, memory_limit=memory_limit)
         self.device = pick_device(device)
-        self.precision: Precision = precision
         self.metadata = checkpoint.metadata
         self.digest = checkpoint.digest
         self.source = checkpoint.source
@@ -85,10 +88,19 @@ class Stylizer:
 
     @classmethod
     def load(
-        cls, model: str | os.PathLike = "vgg", *, device: Device = "auto", precision: Precision = "auto"
+        cls,
+        model: str | os.PathLike = "vgg",
+        *,
+        device: Device = "auto",
+        precision: Precision = "auto",
+        memory_limit: int | None = None,
     ) -> "Stylizer":
-        """A built-in model by name, a checkpoint file, or models:/NAME@ALIAS. Raises CheckpointError, UsageError."""
-        return cls(load_checkpoint(model), device=device, precision=precision)
+        """A built-in model by name, a checkpoint file, or models:/NAME@ALIAS. Raises CheckpointError, UsageError.
+
+        precision: see `pcakd.engine.precision`. memory_limit: bytes the process should stay below, see
+        `pcakd.engine.EngineSettings`.
+        """
+        return cls(load_checkpoint(model), device=device, precision=precision, memory_limit=memory_limit)
 
     def style(self, *photos: PhotoSource, weights: Sequence[float] | None = None) -> Style:
         """Style statistics of one photo, or of several pooled (`weights`: how much each counts, default equal).
@@ -135,25 +147,23 @@ class Stylizer:
         if not isinstance(style, Style | MaskedStyle):
             style = self.style(style)
         grade = self.matched_grade(photo, style, options) if content_mask is None else NO_GRADE
+        rgb, pixels = torch.from_numpy(photo.rgb), None
         if grade.weight < 1:
-            result = self.transfer(photo, style, options, content_mask=content_mask)
-            if options.smoothing == "guided":
-                pixels = smooth(result[0], torch.from_numpy(photo.rgb).permute(2, 0, 1).to(self.device))
-            else:
-                pixels = (result[0] * 255).round().to(torch.uint8)
+            guided = options.smoothing == "guided"
+            arguments = self._arguments(style, options, content_mask)
+            pixels = transfer_pixels(self.student, rgb, self._checked(style), truncate=guided, **arguments)
+            if guided:
+                pixels = smooth_pixels(pixels, rgb, device=self.device)
         if grade.weight > 0:
-            tensor = photo_tensor(torch.from_numpy(photo.rgb), self.device)
-            graded = grade.apply(tensor, options.strength)[0] * 255
-            mixed = graded if grade.weight == 1 else torch.lerp(pixels.float(), graded, grade.weight)
-            pixels = mixed.round().to(torch.uint8)
-        image = to_image(pixels.permute(1, 2, 0).cpu().numpy(), photo.alpha)
+            pixels = grade_pixels(grade, rgb, pixels, options.strength)
+        assert pixels is not None
+        image = to_image(pixels.numpy(), photo.alpha)
         if photo.exif:
             image.info["exif"] = photo.exif
         if photo.profiled:
             image.info["icc_profile"] = SRGB_PROFILE
         return image
 
-    @torch.inference_mode()
     def transfer(
         self,
         content: PhotoSource,
@@ -169,20 +179,22 @@ class Stylizer:
         options = options or StylizeOptions()
         if not isinstance(style, Style | MaskedStyle):
             style = self.style(style)
-        whole = self._checked(style)
+        rgb = torch.from_numpy(read_photo(content).rgb)
+        arguments = self._arguments(style, options, content_mask)
+        return transfer(self.student, rgb, self._checked(style), **arguments)
+
+    def _arguments(
+        self, style: Style | MaskedStyle, options: StylizeOptions, content_mask: PhotoSource | Mask | None
+    ) -> dict:
+        """The engine's keywords."""
         mask = content_mask if content_mask is None or isinstance(content_mask, Mask) else read_mask(content_mask)
-        photo = read_photo(content)
-        tensor = photo_tensor(torch.from_numpy(photo.rgb), self.device)
-        with self._autocast():
-            return transfer(
-                self.student,
-                tensor,
-                whole,
-                transform=options.transform,
-                strength=options.strength,
-                content_mask=mask,
-                region_styles=style.regions if isinstance(style, MaskedStyle) else None,
-            ).float()
+        return {
+            "transform": options.transform,
+            "strength": options.strength,
+            "content_mask": mask,
+            "region_styles": style.regions if isinstance(style, MaskedStyle) else None,
+            "settings": self.settings,
+        }
 
     @torch.inference_mode()
     def matched_grade(
@@ -196,8 +208,7 @@ class Stylizer:
         cells = self._checked(style).cells
         if cells is None or (self.metadata.compat if compat == "auto" else compat) == "released":
             return NO_GRADE
-        tensor = photo_tensor(torch.from_numpy(read_photo(content).rgb), self.device)
-        return match_grade(self.student, tensor, cells)
+        return match_grade(self.student, self._small(read_photo(content)), cells)
 
     def _checked(self, style: Style | MaskedStyle) -> Style:
         whole = style.whole if isinstance(style, MaskedStyle) else style
@@ -210,17 +221,14 @@ class Stylizer:
 
     @torch.inference_mode()
     def _cells(self, photo: Photo) -> Cells:
-        return describe(self.student, shrink(photo_tensor(torch.from_numpy(photo.rgb), self.device)))
+        return describe(self.student, self._small(photo))
 
-    @torch.inference_mode()
+    def _small(self, photo: Photo) -> torch.Tensor:
+        return shrink_pixels(torch.from_numpy(photo.rgb)).to(self.device)
+
     def _statistics(self, photo: Photo, weight: torch.Tensor | None = None):
-        tensor = photo_tensor(torch.from_numpy(photo.rgb), self.device)
-        region = None if weight is None else weight[None, None].to(self.device)
-        with self._autocast():
-            return encode_statistics(self.student, tensor, region)
-
-    def _autocast(self) -> torch.autocast:
-        return torch.autocast(self.device.type, dtype=torch.bfloat16, enabled=self.precision == "bf16")
+        region = None if weight is None else weight[None, None]
+        return encode_statistics(self.student, torch.from_numpy(photo.rgb), region, settings=self.settings)
 
 
 def pick_device(device: Device) -> torch.device:

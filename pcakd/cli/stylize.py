@@ -1,5 +1,6 @@
 """`pcakd stylize`."""
 
+import re
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -15,6 +16,20 @@ if TYPE_CHECKING:
     from pcakd.stylizer import MaskedStyle, StylizeOptions, Stylizer
 
 _BUILT_IN_DEFAULT = "vgg"
+
+
+class MemorySize(click.ParamType):
+    """Bytes, written as 1500MB, 2GB or 2.5GiB."""
+
+    name = "SIZE"
+
+    def convert(self, value: object, param: click.Parameter | None, ctx: click.Context | None) -> int:
+        if isinstance(value, int):
+            return value
+        match = re.fullmatch(r"(\d+(?:\.\d+)?)\s*([MG])(?:i?B)?", str(value).strip(), re.IGNORECASE)
+        if not match:
+            self.fail(f"{value!r} is not a memory size; write it as 1500MB or 2GB", param, ctx)
+        return int(float(match[1]) * (1 << 20 if match[2].upper() == "M" else 1 << 30))
 
 
 @click.command()
@@ -74,7 +89,18 @@ _BUILT_IN_DEFAULT = "vgg"
     help="The same for the style: regions of one colour exchange style, the rest takes the whole photo's.",
 )
 @click.option("--device", type=click.Choice(["auto", "cpu", "cuda"]), default="auto", show_default=True)
-@click.option("--precision", type=click.Choice(["auto", "fp32", "bf16"]), default="auto", show_default=True)
+@click.option(
+    "--precision",
+    type=click.Choice(["auto", "fp32", "bf16"]),
+    default="auto",
+    show_default=True,
+    help="fp32: exact; bf16: fastest; auto: bf16 where it hardly shows (docs/performance.md).",
+)
+@click.option(
+    "--memory-limit",
+    type=MemorySize(),
+    help="Memory the process should stay below, such as 2GB. Less is slower, the result is the same.  [default: 3GB]",
+)
 @click.option("--quality", type=click.IntRange(1, 100), default=95, show_default=True, help="Of JPEG and WebP results.")
 @click.option("--max-pixels", type=click.IntRange(1), help="Refuse photos of more pixels.  [default: 268435456]")
 @click.option("--save-style", type=click.Path(path_type=Path), help="Also save the style statistics to this file.")
@@ -97,6 +123,7 @@ def stylize(
     style_mask: Path | None,
     device: str,
     precision: str,
+    memory_limit: int | None,
     quality: int,
     max_pixels: int | None,
     save_style: Path | None,
@@ -113,8 +140,10 @@ def stylize(
       pcakd stylize album/*.jpg --style evening.jpg --out stylized/ --strength 0.7
       pcakd stylize a.jpg --style b.jpg --content-mask a-mask.png --style-mask b-mask.png
     """
+    from pcakd.engine.memory import keep_freed_memory
     from pcakd.stylizer import StylizeOptions, Stylizer
 
+    keep_freed_memory()
     if (content_mask is None) != (style_mask is None):
         raise UsageError("--content-mask and --style-mask go together: give both or neither")
     if content_mask is not None and (len(contents) > 1 or len(styles) > 1):
@@ -127,7 +156,7 @@ def stylize(
     )
     targets = plan_outputs(contents, out)
     limit = max_pixels or max_pixels_default()
-    stylizer = Stylizer.load(model, device=device, precision=precision)  # type: ignore[arg-type]
+    stylizer = Stylizer.load(model, device=device, precision=precision, memory_limit=memory_limit)  # type: ignore[arg-type]
     prepared = _prepare_style(stylizer, styles, style_mask, limit, resize_like_authors)
     if save_style:
         if not hasattr(prepared, "save"):

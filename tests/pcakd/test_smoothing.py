@@ -3,7 +3,7 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from pcakd.smoothing import EPSILON, box_mean, guided_filter, smooth
+from pcakd.smoothing import EPSILON, RADIUS, box_mean, guided_filter, smooth, smooth_pixels
 from tests.corpus import photograph
 
 
@@ -55,3 +55,26 @@ def test_a_picture_filtered_by_itself_keeps_its_strong_edges():
 def test_a_constant_guide_and_source_stay_constant():
     constant = torch.full((3, 20, 30), 77, dtype=torch.uint8)
     assert (smooth((constant.float() + 0.5) / 255, constant) == 77).all()
+
+
+@given(st.integers(1, 150), st.integers(1, 150), st.integers(0, 5))
+@settings(max_examples=8, deadline=None)
+def test_running_sums_agree_with_the_plain_filter(height, width, seed):
+    guide, source = (torch.from_numpy(np.asarray(photograph(seed + i, height, width)).copy()) for i in (0, 1))
+    planes = [picture.permute(2, 0, 1).float() for picture in (guide, source)]
+    plain = guided_filter(*planes, radius=RADIUS).round().clamp(0, 255).permute(1, 2, 0)
+    difference = (smooth_pixels(source, guide).float() - plain).abs()
+    assert difference.max() <= 1
+    assert (difference > 0).float().mean() < 0.01
+
+
+def test_running_sums_give_the_same_bytes_for_any_number_of_threads():
+    guide, source = (torch.from_numpy(np.asarray(photograph(i, 300, 200)).copy()) for i in (0, 1))
+    threads = torch.get_num_threads()
+    try:
+        torch.set_num_threads(1)
+        one = smooth_pixels(source, guide)
+        torch.set_num_threads(3)
+        assert torch.equal(one, smooth_pixels(source, guide))
+    finally:
+        torch.set_num_threads(threads)

@@ -1,4 +1,7 @@
-"""Style transfer of one photo: encode, match the statistics level by level, decode."""
+"""The plain path: every step of style transfer as the paper writes it, on whole pictures, float32, slow and obvious.
+
+The oracle of pcakd.engine and the baseline of the benchmarks.
+"""
 
 from collections.abc import Mapping
 

@@ -1,4 +1,4 @@
-"""The guided filter that ends every stylization: it gives the result the content photo's edges.
+"""The guided filter on whole pictures, as the paper writes it: for any device, radius and dtype.
 
 He, Sun & Tang, "Guided Image Filtering" (ECCV 2010), equations 14-16, colour guide. Written from the paper.
 """
@@ -67,15 +67,3 @@ def guided_filter(guide: Tensor, source: Tensor, *, radius: int = RADIUS, epsilo
         offset = mean_source[c] - (slope * mean_guide).sum(0)
         out[c] = (box_mean(slope, radius) * guide).sum(0) + box_mean(offset[None], radius)[0]
     return out
-
-
-def smooth(result: Tensor, content: Tensor, *, radius: int = RADIUS, epsilon: float = EPSILON) -> Tensor:
-    """The released demo's last step: guided filter with the content photo as guide.
-
-    result:  float 3×H×W in [0, 1], clipped. It is truncated to whole grey levels first, as the demo does.
-    content: uint8 3×H×W.
-    Returns uint8 3×H×W.
-    """
-    source = (result * 255).to(torch.uint8).float()
-    filtered = guided_filter(content.float(), source, radius=radius, epsilon=epsilon)
-    return filtered.round_().clamp_(0, 255).to(torch.uint8)

@@ -1,0 +1,48 @@
+"""What each block is computed in.
+
+fp32  float32 throughout: parity with the reference.
+bf16  bfloat16 in every convolution; statistics in float32 and float64.
+auto  bfloat16 where it costs little accuracy, on devices that are fast at it; float32 elsewhere.
+
+docs/performance.md states the measured distances.
+"""
+
+from dataclasses import dataclass
+from typing import Literal
+
+import torch
+
+Precision = Literal["auto", "fp32", "bf16"]
+PRECISIONS: tuple[Precision, ...] = ("auto", "fp32", "bf16")
+
+_F, _B = torch.float32, torch.bfloat16
+
+
+@dataclass(frozen=True)
+class Precisions:
+    """Dtypes of the encoder's and the decoder's blocks 0..3."""
+
+    encoder: tuple[torch.dtype, torch.dtype, torch.dtype, torch.dtype]
+    decoder: tuple[torch.dtype, torch.dtype, torch.dtype, torch.dtype]
+
+
+_FP32 = Precisions((_F,) * 4, (_F,) * 4)
+_BF16 = Precisions((_B,) * 4, (_B,) * 4)
+_MIXED = Precisions((_F, _F, _B, _B), (_F, _F, _F, _B))
+
+
+def precisions(precision: Precision, device: torch.device) -> Precisions:
+    """The dtypes that a precision stands for on a device."""
+    if precision == "fp32":
+        return _FP32
+    if precision == "bf16":
+        return _BF16
+    return _MIXED if fast_bfloat16(device) else _FP32
+
+
+def fast_bfloat16(device: torch.device) -> bool:
+    """Whether the device has instructions for bfloat16 products; without them it is slower than float32."""
+    if device.type == "cuda":
+        return torch.cuda.is_bf16_supported(including_emulation=False)
+    capabilities = torch.cpu.get_capabilities()
+    return bool(capabilities.get("avx512_bf16") or capabilities.get("amx_bf16"))

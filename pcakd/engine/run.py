@@ -1,0 +1,276 @@
+"""Style transfer of one photo: encode, match the statistics level by level, decode."""
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from typing import TypeVar
+
+import torch
+from torch import Tensor
+
+from pcakd.engine.folding import Network
+from pcakd.engine.memory import BASE, DEFAULT_LIMIT, STRIP_BYTES, choose_stored
+from pcakd.engine.precision import PRECISIONS, Precision, precisions
+from pcakd.engine.regions import Matched, Regions
+from pcakd.engine.rows import PhotoRows, Rows, Stored
+from pcakd.engine.statistics import Moments, moments, sum_moments
+from pcakd.errors import UsageError
+from pcakd.masks import Mask
+from pcakd.strips import cut, map_strips, single_threaded
+from pcakd.student import LEVELS, Student
+from pcakd.style import Style
+from pcakd.transfer import AffineMap, Statistics, Transform, transform_map
+
+T = TypeVar("T")
+
+MIN_LIMIT = 640 << 20
+"""Smallest memory limit: PyTorch itself takes most of it."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class EngineSettings:
+    """How the engine computes; the result is the same but for the precision's rounding."""
+
+    precision: Precision = "fp32"
+    """"fp32", "bf16" or "auto" (see `pcakd.engine.precision`)."""
+    memory_limit: int | None = None
+    """Bytes that the process (on a GPU: the features on it) should stay below; None picks by device.
+    Features that do not fit are computed again: slower, same result. Very large photos in little memory can
+    exceed it: the decoded photo and its result must fit."""
+
+    def __post_init__(self) -> None:
+        if self.precision not in PRECISIONS:
+            raise UsageError(f"precision is {self.precision!r}: use one of {', '.join(PRECISIONS)}")
+        if self.memory_limit is not None and self.memory_limit < MIN_LIMIT:
+            raise UsageError(
+                f"memory limit is {self.memory_limit >> 20} MiB: give {MIN_LIMIT >> 20} MiB or more, "
+                "PyTorch itself takes most of that"
+            )
+
+
+Maps = Callable[[int, Rows, list[Statistics]], tuple[Rows, AffineMap | None]]
+"""A level, its features and their statistics (whole photo, then regions) → features, and a map still to be applied."""
+
+Sink = Callable[[int, Tensor], None]
+"""Takes the first row's number and rows 1×3×h×W of the result, unclipped."""
+
+
+class _Run:
+    """One photo's way through the network on one device."""
+
+    def __init__(self, student: Student, photo: Tensor, settings: EngineSettings, share: float) -> None:
+        self.device = _device(student)
+        self.network = Network(student, precisions(settings.precision, self.device))
+        self.photo = PhotoRows(photo, student.spec.multiple, self.device)
+        budget = int(self._budget(settings) * share)
+        self.strip_bytes = STRIP_BYTES if self.device.type == "cpu" else max(STRIP_BYTES, budget // 16)
+        features: Rows = self.photo
+        sizes = {}
+        for level in range(LEVELS):
+            features = self.network.encode_block(level, features)
+            size = features.height * features.width * features.channels * features.dtype.itemsize
+            sizes[f"l{level}"] = size
+            sizes[f"x{level}"] = size
+        for level in range(LEVELS - 1):
+            itemsize = self.network.precisions.decoder[level + 1].itemsize
+            sizes[f"x{level}"] = sizes[f"x{level}"] // self.network.precisions.encoder[level].itemsize * itemsize
+        self.stored = choose_stored(sizes, budget)
+
+    def _budget(self, settings: EngineSettings) -> int:
+        """Bytes for stored features."""
+        height, width = self.photo.size
+        if self.device.type != "cpu":
+            free, _ = torch.cuda.mem_get_info(self.device)
+            return min(settings.memory_limit or free, free) * 3 // 4
+        limit = settings.memory_limit or DEFAULT_LIMIT
+        working = torch.get_num_threads() * 8 * STRIP_BYTES
+        return limit - BASE - working - 2 * 3 * height * width  # the photo and its result
+
+    def compute(
+        self, source: Rows, *, store: bool, weights: Tensor | None = None, statistics: bool = True
+    ) -> tuple[Rows, list[Statistics]]:
+        """Store the source, or gather its statistics, or both, in one pass over its strips.
+
+        weights: 1×R×H×W of regions. Statistics: of the whole, then of each region.
+        """
+        stored = Stored(source) if store else None
+
+        def strip(start: int, stop: int) -> list[Moments]:
+            rows = source.rows(start, stop)
+            if stored is not None:
+                stored.write(start, rows)
+            if not statistics:
+                return []
+            regions = [] if weights is None else weights[:, :, start:stop].split(1, dim=1)
+            return [moments(rows), *(moments(rows, region) for region in regions)]
+
+        parts = map_strips(strip, self.strips(source), self.device)
+        found = [sum_moments(list(column)).statistics() for column in zip(*parts, strict=True)]
+        return stored or source, found
+
+    def strips(self, source: Rows) -> list[tuple[int, int]]:
+        """Strips of a source: of the photo's own width, so that its inner features are counted, too."""
+        row_bytes = source.width * 2 * max(source.channels, 16) * 4
+        return cut(source.height, max(self.strip_bytes // row_bytes, 4), least=2)
+
+    def features(self) -> list[Rows]:
+        """Features of level 0..3, stored as planned; without statistics."""
+        features: list[Rows] = []
+        source: Rows = self.photo
+        for level in range(LEVELS):
+            source = self.network.encode_block(level, source)
+            if level in (1, 2) and f"l{level}" in self.stored:
+                source, _ = self.compute(source, store=True, statistics=False)
+            features.append(source)
+        return features
+
+    def decode(self, maps: Maps | None, regions: Regions | None, sink: Sink) -> None:
+        """Encode and decode the photo; `maps` turns a level's statistics into what is done with its features."""
+        features = self.features()
+        x = features[-1]
+        for level in reversed(range(LEVELS)):
+            name = f"x{level}" if level < LEVELS - 1 else f"l{level}"
+            weights = None if regions is None else regions.pooled(x.height, x.width)
+            store = name in self.stored
+            found: list[Statistics] = []
+            if store or maps is not None:
+                x, found = self.compute(x, store=store, weights=weights, statistics=maps is not None)
+            before: AffineMap | None = None
+            if maps is not None:
+                with single_threaded():
+                    x, before = maps(level, x, found)
+            x = self.network.decode_block(level, x, features[level - 1] if level else self.photo, before)
+            if level:
+                features.pop()  # this level's features are not needed again
+        height, _ = self.photo.size
+
+        def strip(start: int, stop: int) -> None:
+            stop = min(stop, height)
+            if start < stop:
+                sink(start, x.rows(start, stop)[..., : self.photo.size[1]])
+
+        map_strips(strip, self.strips(x), self.device)
+
+
+def encode_statistics(
+    student: Student, photo: Tensor, weight: Tensor | None = None, *, settings: EngineSettings | None = None
+) -> tuple[Statistics, ...]:
+    """Statistics of every level of a photo, float 1×3×H×W in [0, 1] or uint8 H×W×3.
+
+    weight: 1×1×H×W of a region, 0 or more, or None for the whole photo.
+    """
+
+    def encode(run: _Run) -> tuple[Statistics, ...]:
+        regions = None if weight is None else Regions(weight, [], run.photo)
+        levels = []
+        source: Rows = run.photo
+        for level in range(LEVELS):
+            source = run.network.encode_block(level, source)
+            weights = None if regions is None else regions.pooled(source.height, source.width)
+            source, found = run.compute(source, store=level > 0 and f"l{level}" in run.stored, weights=weights)
+            levels.append(found[-1])
+        return tuple(levels)
+
+    return _attempt(student, photo, settings, encode)
+
+
+def transfer(student: Student, content: Tensor, style: Style, **options) -> Tensor:
+    """Content photo, float 1×3×H×W in [0, 1] or uint8 H×W×3, with the style's statistics: 1×3×H×W in [0, 1].
+
+    Options as for `transfer_pixels`, but rounding.
+    """
+    out = torch.empty(1, 3, *_size(content), device=_device(student))
+
+    def sink(start: int, rows: Tensor) -> None:
+        torch.clamp(rows.float(), 0, 1, out=out[:, :, start : start + rows.shape[2]])
+
+    _transfer(student, content, style, sink, **options)
+    return out
+
+
+def transfer_pixels(student: Student, content: Tensor, style: Style, *, truncate: bool = True, **options) -> Tensor:
+    """Content photo with the style's statistics as uint8 H×W×3 on the CPU.
+
+    truncate: cut to whole grey levels, as the guided filter of the released demo takes it; else round.
+
+    Options: transform ("zca"), strength (1.0), content_mask, region_styles, settings. Regions of
+    `content_mask` whose label is in `region_styles` are matched, each by itself, to that style; the rest is
+    matched as a whole to `style`.
+    """
+    out = torch.empty(*_size(content), 3, dtype=torch.uint8)
+
+    def sink(start: int, rows: Tensor) -> None:
+        levels = rows.float().clamp_(0, 1).mul_(255)
+        levels = levels if truncate else levels.round_()
+        out[start : start + rows.shape[2]] = levels[0].permute(1, 2, 0).to(torch.uint8)
+
+    _transfer(student, content, style, sink, **options)
+    return out
+
+
+def _transfer(
+    student: Student,
+    content: Tensor,
+    style: Style,
+    sink: Sink,
+    *,
+    transform: Transform = "zca",
+    strength: float = 1.0,
+    content_mask: Mask | None = None,
+    region_styles: Mapping[str, Style] | None = None,
+    settings: EngineSettings | None = None,
+) -> None:
+    def decode(run: _Run) -> None:
+        regions = Regions.of(content_mask, region_styles, run.photo) if strength > 0 else None
+
+        def maps(level: int, x: Rows, found: list[Statistics]) -> tuple[Rows, AffineMap | None]:
+            whole = transform_map(transform, found[0], style.levels[level]).blend(strength)
+            if regions is None:
+                return x, whole
+            own = [
+                transform_map(transform, statistics, region.levels[level]).blend(strength)
+                for statistics, region in zip(found[1:], regions.styles, strict=True)
+            ]
+            return Matched(x, whole, own, regions.pooled(x.height, x.width)), None
+
+        run.decode(maps if strength > 0 else None, regions, sink)
+
+    _attempt(student, content, settings, decode)
+
+
+def reconstruct(student: Student, photo: Tensor, *, settings: EngineSettings | None = None) -> Tensor:
+    """The photo 1×3×H×W in [0, 1] through encoder and decoder without any transfer, clipped to [0, 1]."""
+    out = torch.empty(1, 3, *_size(photo), device=_device(student))
+
+    def sink(start: int, rows: Tensor) -> None:
+        torch.clamp(rows.float(), 0, 1, out=out[:, :, start : start + rows.shape[2]])
+
+    _attempt(student, photo, settings, lambda run: run.decode(None, None, sink))
+    return out
+
+
+def _attempt(student: Student, photo: Tensor, settings: EngineSettings | None, work: Callable[[_Run], T]) -> T:
+    """work(run); where a GPU runs out of memory, again with a quarter of it, three times."""
+    share = 1.0
+    while True:
+        try:
+            with torch.inference_mode():
+                return work(_Run(student, photo, settings or EngineSettings(), share))
+        except torch.OutOfMemoryError:
+            if share < 1 / 60:
+                raise
+        share /= 4
+        torch.cuda.empty_cache()
+
+
+def _size(photo: Tensor) -> tuple[int, int]:
+    height, width = photo.shape[:2] if photo.dtype == torch.uint8 else photo.shape[-2:]
+    return height, width
+
+
+def _device(student: Student) -> torch.device:
+    return next(student.parameters()).device
+
+
+def photo_tensor(rgb: Tensor, device: torch.device) -> Tensor:
+    """uint8 H×W×3 → float32 1×3×H×W in [0, 1] on the device."""
+    return rgb.to(device).permute(2, 0, 1)[None].float() / 255

@@ -1,0 +1,49 @@
+"""The guided filter that ends every stylization: it gives the result the content photo's edges."""
+
+import torch
+from torch import Tensor
+
+from pcakd.smoothing.plain import EPSILON, RADIUS, box_mean, guided_filter
+from pcakd.smoothing.running import filter_pixels
+from pcakd.strips import cut
+
+__all__ = ["EPSILON", "RADIUS", "box_mean", "filter_pixels", "guided_filter", "smooth", "smooth_pixels"]
+
+_STRIP_PIXELS = 1 << 22
+
+
+def smooth(result: Tensor, content: Tensor, *, radius: int = RADIUS, epsilon: float = EPSILON) -> Tensor:
+    """The released demo's last step: guided filter with the content photo as guide.
+
+    result:  float 3×H×W in [0, 1], clipped. It is truncated to whole grey levels first, as the demo does.
+    content: uint8 3×H×W.
+    Returns uint8 3×H×W.
+    """
+    source = (result * 255).to(torch.uint8).permute(1, 2, 0)
+    guide = content.permute(1, 2, 0)
+    return smooth_pixels(source, guide, radius=radius, epsilon=epsilon, device=result.device).permute(2, 0, 1)
+
+
+def smooth_pixels(
+    source: Tensor,
+    guide: Tensor,
+    *,
+    radius: int = RADIUS,
+    epsilon: float = EPSILON,
+    device: torch.device | None = None,
+) -> Tensor:
+    """Guided filter of uint8 H×W×3 by uint8 H×W×3: uint8 H×W×3, on the source's device.
+
+    device: where it is computed; a CPU uses running sums, others prefix sums over strips with halos.
+    """
+    device = device or source.device
+    if device.type == "cpu":
+        return filter_pixels(source, guide, radius=radius, epsilon=epsilon)
+    height, width = source.shape[:2]
+    out = torch.empty_like(source)
+    for start, stop in cut(height, max(_STRIP_PIXELS // width, 4 * radius)):
+        first, last = max(start - 2 * radius, 0), min(stop + 2 * radius, height)
+        rows = [picture[first:last].to(device).permute(2, 0, 1).float() for picture in (guide, source)]
+        filtered = guided_filter(rows[0], rows[1], radius=radius, epsilon=epsilon)[:, start - first : stop - first]
+        out[start:stop] = filtered.round_().clamp_(0, 255).to(torch.uint8).permute(1, 2, 0)
+    return out
