@@ -13,6 +13,7 @@ from pcakd.errors import EXIT_FATAL, EXIT_USAGE, PcakdError
 COMMANDS = {
     "stylize": ("pcakd.cli.stylize:stylize", "Give photos the style of another photo."),
     "evaluate": ("pcakd.cli.evaluate:evaluate", "Measure models on pairs and graded photos."),
+    "distill": ("pcakd.cli.distill:distill", "Distil a student from a teacher and its eigenbases."),
     "import-released": ("pcakd.cli.import_released:import_released", "Convert the paper's released model."),
 }
 """Command name → (where it lives, its line in `pcakd --help`); imported when it is called, so that help is quick."""

@@ -1,0 +1,26 @@
+"""Distillation: a teacher, its eigenbases and photos become a student.
+
+recipe = load_recipe("vgg")
+trainer = Trainer(recipe, load_teacher("vgg19-normalised"), bases, FolderPhotos("photos"))
+trainer.run()
+student = trainer.student()
+"""
+
+from pcakd.distillation.data import Cached, Crops, FolderPhotos, PhotoSet
+from pcakd.distillation.recipe import Recipe, Stage, builtin_recipes, load_recipe
+from pcakd.distillation.trainer import Diverged, StepReport, Trainer, Workers
+
+__all__ = [
+    "Cached",
+    "Crops",
+    "Diverged",
+    "FolderPhotos",
+    "PhotoSet",
+    "Recipe",
+    "Stage",
+    "StepReport",
+    "Trainer",
+    "Workers",
+    "builtin_recipes",
+    "load_recipe",
+]

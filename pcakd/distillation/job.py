@@ -1,0 +1,257 @@
+"""One distillation from what a user names to the files it leaves, whatever trains in between.
+
+Beside the model NAME.safetensors stand NAME.state.pt (the training state, for --resume), NAME.losses.json,
+NAME.losses.png and NAME.photos.png.
+"""
+
+import json
+import subprocess
+import time
+from collections.abc import Callable
+from dataclasses import dataclass, replace
+from pathlib import Path, PurePosixPath
+from typing import Any
+
+import torch
+
+from pcakd.checkpoint import Metadata, checkpoint_bytes
+from pcakd.distillation.data import PhotoSet
+from pcakd.distillation.recipe import Recipe, load_recipe
+from pcakd.distillation.report import before_after, loss_curves
+from pcakd.distillation.shards import open_photos
+from pcakd.distillation.trainer import Diverged, StepReport, Trainer, Workers
+from pcakd.eigenbases import eigenbases_digest, eigenbases_from
+from pcakd.errors import UsageError
+from pcakd.pca import Eigenbases
+from pcakd.storage import Storage, open_storage
+from pcakd.student import Student
+from pcakd.teacher import Teacher, load_teacher
+
+SHOWN = 6
+"""Photos in the before/after picture."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class DistillConfig:
+    """What a user asks for."""
+
+    shards: str
+    """What `pcakd shard` wrote, or a local folder of photos."""
+    eigenbases: str
+    """What `pcakd fit-eigenbases` wrote: the folder or s3:// prefix, or the .safetensors file itself."""
+    teacher: str
+    """Name or file, as `load_teacher` takes it."""
+    out: str
+    """The model to write: a .safetensors path or s3:// address."""
+    recipe: str = ""
+    """Built-in recipe or TOML file; empty: the built-in one for the teacher's backbone."""
+    held_out: str | None = None
+    """Photos to validate on; None: the shards' val split."""
+    steps: int | None = None
+    """Steps of every stage together, shared out as in the recipe; None: the recipe's."""
+    seed: int | None = None
+    """In place of the recipe's."""
+    device: str = "auto"
+    """"cpu", "cuda", or "auto": a GPU if there is one."""
+    resume: bool = False
+    """Go on from the training state beside `out`, if there is one."""
+
+    def __post_init__(self) -> None:
+        if not self.out.endswith(".safetensors"):
+            raise UsageError(f"out is {self.out!r}: give a name that ends in .safetensors")
+        if self.steps is not None and self.steps < 1:
+            raise UsageError(f"steps is {self.steps}: give 1 or more")
+
+
+@dataclass(frozen=True, kw_only=True)
+class Job:
+    """Everything that a worker needs; can be pickled."""
+
+    config: DistillConfig
+    recipe: Recipe
+    teacher: Teacher
+    bases: Eigenbases
+    folder: Storage
+    """Where the model and its state go."""
+    name: str
+    """The model's file name without suffix."""
+
+    @property
+    def state_key(self) -> str:
+        return f"{self.name}.state.pt"
+
+    def trainer(self, workers: Workers | None = None, device: torch.device | str | None = None) -> Trainer:
+        """A trainer, at the saved state if there is one."""
+        photos, held_out = self.photos()
+        workers = workers or Workers()
+        trainer = Trainer(
+            self.recipe,
+            self.teacher,
+            self.bases,
+            photos,
+            held_out if workers.rank == 0 else None,
+            workers=workers,
+            device=device if device is not None else pick_device(self.config.device),
+        )
+        if self.folder.exists(self.state_key):
+            trainer.load_state(self.folder.read(self.state_key))
+        return trainer
+
+    def photos(self) -> tuple[PhotoSet, PhotoSet | None]:
+        return open_photos(self.config.shards, held_out=self.config.held_out)
+
+    def save_state(self, trainer: Trainer) -> None:
+        """Write the training state, whole or not at all."""
+        self.folder.write(self.state_key, trainer.state())
+
+
+def prepare(config: DistillConfig) -> Job:
+    """Read what the job needs and hold it against each other; without `resume` an older state is removed.
+
+    Raises UsageError, CheckpointError, NotFoundError.
+    """
+    teacher = load_teacher(config.teacher)
+    recipe = load_recipe(config.recipe or teacher.info.backbone)
+    if config.steps is not None:
+        recipe = with_steps(recipe, config.steps)
+    if config.seed is not None:
+        recipe = replace(recipe, seed=config.seed)
+    bases = read_eigenbases(config.eigenbases)
+    parent, _, file = config.out.rpartition("/")
+    folder = open_storage(parent or ".")
+    name = PurePosixPath(file).stem
+    job = Job(config=config, recipe=recipe, teacher=teacher, bases=bases, folder=folder, name=name)
+    if bases.teacher.get("digest", teacher.digest) != teacher.digest:
+        raise UsageError(
+            f"{config.eigenbases}: was fitted on teacher {bases.teacher.get('id', '?')} with other weights than "
+            f"{config.teacher}; fit again, or name that teacher"
+        )
+    if not config.resume:
+        folder.delete(job.state_key)
+    return job
+
+
+def read_eigenbases(place: str) -> Eigenbases:
+    """Eigenbases from a folder, prefix or file."""
+    parent, file = (place.rpartition("/")[0], place.rpartition("/")[2])
+    if not file.endswith(".safetensors"):
+        parent, file = place, "eigenbases.safetensors"
+    storage = open_storage(parent or ".")
+    return eigenbases_from(storage.read(file), storage.uri(file))
+
+
+def with_steps(recipe: Recipe, steps: int) -> Recipe:
+    """A recipe with so many steps in all, shared out as in the original."""
+    share = steps / recipe.steps
+    first, second, third, fourth = (int(count * share) for count in recipe.pair_steps)
+    rest = max(steps - first - second - third - fourth, 0)
+    if recipe.joint_steps:
+        return replace(recipe, pair_steps=(first, second, third, fourth), joint_steps=rest)
+    return replace(recipe, pair_steps=(first, second, third, fourth + rest))
+
+
+def run_here(job: Job, on_step: Callable[[StepReport], None]) -> Trainer:
+    """Train in this process; states are saved as the recipe says, the model at the end.
+
+    Raises Diverged after saving the model of the last good state.
+    """
+    trainer = job.trainer()
+    try:
+        trainer.run(on_step=on_step, on_state=lambda step: job.save_state(trainer))
+    except Diverged:
+        save_results(job, trainer)
+        raise
+    save_results(job, trainer)
+    return trainer
+
+
+def save_results(job: Job, trainer: Trainer) -> dict[str, Any]:
+    """Write the model and its reports; what the model was measured at last."""
+    student = trainer.student()
+    metrics: dict[str, float] = next(
+        (row["validation"] for row in reversed(trainer.history) if row.get("validation")), {}
+    )
+    origin = f"distilled by pcakd: {trainer.step} steps of {trainer.recipe.batch} crops of {trainer.recipe.crop} pixels"
+    metadata = Metadata(
+        spec=student.spec,
+        teacher={"id": job.teacher.name, "digest": job.teacher.digest},
+        eigenbases_digest=eigenbases_digest(job.bases),
+        data_digest=trainer.crops.photos.digest,
+        metrics=metrics,
+        commit=git_commit(),
+        licence=f"weights made from {job.teacher.name} ({job.teacher.info.licence})",
+        origin=origin,
+    )
+    bases = dict(enumerate(job.bases.bases))
+    job.folder.write(f"{job.name}.safetensors", checkpoint_bytes(student, metadata, bases))
+    record = {"recipe": json.loads(trainer.recipe.to_json()), "history": trainer.history}
+    job.folder.write(f"{job.name}.losses.json", json.dumps(record).encode())
+    title = f"{job.name}: {trainer.recipe.backbone} from {job.teacher.name}"
+    job.folder.write(f"{job.name}.losses.png", loss_curves(trainer.history, title=title))
+    if trainer.validation:
+        pictures = before_after(
+            initial_student(trainer), student, trainer.validation.photos[:SHOWN], trainer.validation.graded[:SHOWN]
+        )
+        job.folder.write(f"{job.name}.photos.png", pictures)
+    return metrics
+
+
+def initial_student(trainer: Trainer) -> Student:
+    """The student that training began with."""
+    fresh = Trainer(trainer.recipe, trainer.objective.teacher, trainer.bases, trainer.crops.photos)
+    fresh.start()
+    return fresh.student(averaged=False)
+
+
+def pick_device(name: str) -> torch.device:
+    """The device of a name; "auto" is a GPU if there is one."""
+    if name == "auto":
+        return torch.device("cuda" if torch.cuda.is_available() else "cpu")
+    return torch.device(name)
+
+
+def git_commit() -> str:
+    """The commit of the code in use, "" outside a checkout."""
+    try:
+        done = subprocess.run(
+            ["git", "rev-parse", "HEAD"],
+            cwd=Path(__file__).parent,
+            capture_output=True,
+            text=True,
+            check=True,
+            timeout=10,
+        )
+        return done.stdout.strip()
+    except (OSError, subprocess.SubprocessError):
+        return ""
+
+
+class Progress:
+    """Turns step reports into lines: one every few seconds, and one for each validation."""
+
+    def __init__(self, show: Callable[[str], None], *, every: float = 15.0) -> None:
+        self.show, self.every, self.last = show, every, -1e9
+
+    def __call__(self, report: StepReport) -> None:
+        now = time.monotonic()
+        if report.validation is None and now - self.last < self.every:
+            return
+        self.last = now
+        self.show(describe(report))
+        if report.validation:
+            found = report.validation
+            shares = " / ".join(f"{found[f'distill.{level}']:.3f}" for level in range(4))
+            self.show(
+                f"  held-out: reconstruction {found['reconstruction']:.2f} dB, graded {found['graded']:.2f} dB, "
+                f"unexplained variance {shares}"
+            )
+
+
+def describe(report: StepReport) -> str:
+    """One line: stage, step, losses, speed, time left."""
+    losses = ", ".join(f"{name} {value:.4f}" for name, value in report.losses.items())
+    minutes, seconds = divmod(round(report.seconds_left), 60)
+    return (
+        f"{report.stage.name} step {report.stage_step} of {report.stage.steps}: {losses}; "
+        f"{report.photos_per_second:.1f} photos/s, {minutes}:{seconds:02d} left"
+    )

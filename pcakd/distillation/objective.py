@@ -1,0 +1,168 @@
+"""The losses of one training step, for the block pairs that are being trained.
+
+    distill      ‖s̄_l - V_lᵀ F̄_l‖²     student features against the teacher's, centred photo by photo, k coordinates
+    image        ‖Î - I‖²              the picture, encoded down to the deepest trained level and decoded again
+    feature      ‖d_l - s_l-1‖²        decoder block l against the encoder's features of its level, from pair 1 on
+    perceptual   ‖F_l(Î) - F_l(I)‖²    the teacher's view of the decoded picture, from pair 1 on
+    graded       ‖T(I, g(I)) - g(I)‖²  a picture transferred to its own random colour grade, whose truth is known
+
+The first four are the paper's (section 3.2). V_l is orthonormal, so the distillation loss in k coordinates differs
+from the paper's, in the teacher's C, by a constant. Feature losses are shares of the features' variance, measured
+once: levels then weigh the same, and workers' means add up to the mean of the whole batch.
+"""
+
+from collections.abc import Sequence
+from typing import NamedTuple
+
+import torch
+from torch import Tensor, nn
+from torch.nn import functional as F
+
+from pcakd.distillation.differentiable import match_statistics
+from pcakd.distillation.recipe import Recipe
+from pcakd.pca import project
+from pcakd.student import LEVELS, Student, residual
+from pcakd.teacher import Teacher
+
+
+class Batch(NamedTuple):
+    """One worker's part of a step."""
+
+    photos: Tensor  # N×3×S×S in [0, 1]
+    graded: Tensor  # M×3×S×S, grades of the last M photos, which are transferred; the others are reconstructed
+    teacher_photos: int  # the teacher sees the first so many
+    workers: int = 1
+
+
+class Objective(nn.Module):
+    """A student in training and the teacher that it is held against.
+
+    The student is the only submodule: what is a parameter here is what is trained and saved.
+    """
+
+    teacher_variance: Tensor
+    student_variance: Tensor
+
+    def __init__(self, student: Student, teacher: Teacher, bases: Sequence[Tensor], recipe: Recipe) -> None:
+        super().__init__()
+        self.student = student
+        self.recipe = recipe
+        # In a tuple: the teacher is neither trained, nor saved, nor moved with the objective.
+        self._teacher = (teacher.eval(),)
+        for level, basis in enumerate(bases):
+            self.register_buffer(f"basis{level}", basis.float(), persistent=False)
+        self.register_buffer("teacher_variance", torch.ones(LEVELS))
+        self.register_buffer("student_variance", torch.ones(LEVELS))
+        self.levels: tuple[int, ...] = tuple(range(LEVELS))
+
+    @property
+    def teacher(self) -> Teacher:
+        return self._teacher[0]
+
+    def basis(self, level: int) -> Tensor:
+        """C×k of a level."""
+        return getattr(self, f"basis{level}")
+
+    @torch.no_grad()
+    def measure_scales(self, photos: Tensor) -> None:
+        """Set what feature losses are divided by, from photos N×3×H×W in [0, 1]."""
+        for level, (theirs, ours) in enumerate(
+            zip(self.teacher.features(photos), self.student.encode(photos).features, strict=True)
+        ):
+            centred = theirs - theirs.mean((2, 3), keepdim=True)
+            self.teacher_variance[level] = centred.square().sum(1).mean().clamp_min(1e-12)
+            self.student_variance[level] = ours.var((0, 2, 3)).mean().clamp_min(1e-12)
+
+    def train_levels(self, levels: tuple[int, ...]) -> list[nn.Parameter]:
+        """Let gradients reach the block pairs of these levels only; their parameters."""
+        self.levels = levels
+        for side, rate in (("encoder", self.recipe.encoder_rate), ("decoder", self.recipe.decoder_rate)):
+            for level in range(LEVELS):
+                getattr(self.student, side)[f"block{level}"].requires_grad_(level in levels and rate > 0)
+        return [p for p in self.student.parameters() if p.requires_grad]
+
+    def forward(self, batch: Batch) -> dict[str, Tensor]:
+        """Losses by name, unweighted; "total" is their weighted sum.
+
+        Each is scaled such that its mean over workers is the mean over the whole step's photos, whatever part
+        of them this worker has.
+        """
+        recipe, top = self.recipe, max(self.levels)
+        photos, graded, seen, workers = batch
+        clean = len(photos) - len(graded)
+        all_clean = recipe.batch - recipe.graded_photos
+        losses: dict[str, Tensor] = {}
+
+        def add(name: str, mean: Tensor, own: int, whole: int) -> None:
+            losses[name] = losses.get(name, torch.zeros((), device=photos.device)) + mean * (own * workers / whole)
+
+        with torch.autocast(photos.device.type, torch.bfloat16, enabled=recipe.precision == "bf16"):
+            features, residuals = self._encode(photos, top)
+            wanted = [f.detach() for f in features]
+            if len(graded):
+                with torch.no_grad():
+                    styles = self._encode(graded, top)[0]
+                wanted = [torch.cat([f[:clean], s]) for f, s in zip(wanted, styles, strict=True)]
+            x = features[top]
+            for level in range(top, -1, -1):
+                if len(graded):
+                    matched = match_statistics(x[clean:], wanted[level][clean:])
+                    x = torch.cat([x[:clean].float(), matched])
+                x = self.student.decode_block(level, x, residuals[level])
+                if level and level in self.levels and recipe.feature:
+                    error = F.mse_loss(x.float(), wanted[level - 1].float()) / self.student_variance[level - 1]
+                    add("feature", error, len(photos), recipe.batch)
+            picture = x.float()
+            if clean:
+                add("image", F.mse_loss(picture[:clean], photos[:clean]), clean, all_clean)
+            if len(graded):
+                add("graded", F.mse_loss(picture[clean:], graded), len(graded), recipe.graded_photos)
+            if seen and recipe.distill and recipe.encoder_rate:
+                add("distill", self._distill(photos[:seen], features), seen, recipe.teacher_photos)
+            if top and recipe.perceptual and clean:
+                add("perceptual", self._perceptual(picture[:clean], photos[:clean]), clean, all_clean)
+        total = torch.stack([getattr(recipe, name) * loss for name, loss in losses.items()]).sum()
+        missing = {name: torch.zeros_like(total) for name in self.names() if name not in losses}
+        return {name: (losses | missing)[name] for name in self.names()} | {"total": total}
+
+    def names(self) -> list[str]:
+        """The losses that the recipe and the levels in training call for: the same on every worker."""
+        recipe, top = self.recipe, max(self.levels)
+        wanted = {
+            "distill": recipe.distill and recipe.encoder_rate and recipe.teacher_photos,
+            "image": recipe.batch > recipe.graded_photos,
+            "feature": recipe.feature and any(self.levels),
+            "perceptual": recipe.perceptual and top and recipe.batch > recipe.graded_photos,
+            "graded": recipe.graded_photos,
+        }
+        return [name for name, present in wanted.items() if present]
+
+    def _encode(self, photos: Tensor, top: int) -> tuple[list[Tensor], list[Tensor]]:
+        x, features, residuals = photos.contiguous(memory_format=torch.channels_last), [], []
+        for level in range(top + 1):
+            residuals.append(residual(x))
+            x = self.student.encode_block(level, x)
+            features.append(x)
+        return features, residuals
+
+    def _distill(self, photos: Tensor, features: list[Tensor]) -> Tensor:
+        with torch.no_grad():
+            theirs = self.teacher.features(photos)
+        errors = []
+        for level in self.levels:
+            ours = features[level][: len(photos)].float()
+            goal = project(theirs[level].float(), self.basis(level))
+            error = (ours - ours.mean((2, 3), keepdim=True) - goal).square().sum(1).mean()
+            errors.append(error / self.teacher_variance[level])
+        return torch.stack(errors).sum()
+
+    def _perceptual(self, picture: Tensor, photos: Tensor) -> Tensor:
+        seen = self.teacher.features(picture.clamp(0, 1))
+        with torch.no_grad():
+            wanted = self.teacher.features(photos)
+        errors = [
+            (seen[level].float() - wanted[level].float()).square().sum(1).mean() / self.teacher_variance[level]
+            for level in self.levels
+            if level
+        ]
+        return torch.stack(errors).sum()
