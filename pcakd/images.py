@@ -183,6 +183,8 @@ def _photo_from_image(image: Image.Image, name: str, max_pixels: int, convert_pr
 
 def _upright(image: Image.Image) -> Image.Image:
     try:
+        if image.getexif().get(_ORIENTATION, 1) == 1:
+            return image  # exif_transpose copies even then: 4 ms at 1920×1080
         return ImageOps.exif_transpose(image)
     except Exception:  # damaged metadata must not cost the photo
         return image
@@ -216,7 +218,7 @@ def _to_srgb(image: Image.Image, profile: bytes | None) -> Image.Image:
             return ImageCms.profileToProfile(image, source, _SRGB, outputMode="RGB")  # type: ignore[return-value]
         except (ImageCms.PyCMSError, OSError, ValueError):
             pass  # a damaged or mismatched profile: take the samples as sRGB, as browsers do
-    return image.convert("RGB")
+    return image if image.mode == "RGB" else image.convert("RGB")
 
 
 def _scale_to_8_bits(samples: np.ndarray) -> np.ndarray:

@@ -47,7 +47,7 @@ def prepare_photo(
         paper = Image.new("RGB", image.size, "white")
         paper.paste(image, mask=image.getchannel("A"))
         image = paper
-    image = image.resize(shrunk_size(image.width, image.height, shortest_side), Image.Resampling.LANCZOS)
+    image = image.resize(shrunk_size(image.width, image.height, shortest_side), Image.Resampling.BICUBIC)
     resized = time.perf_counter()
     if max(image.size) > JPEG_LONGEST_SIDE:
         raise PhotoError(
