@@ -3,7 +3,6 @@
 import sys
 
 from pcakd.cli.main import COMMANDS, make_group, run
-from pcakd.resolve import register_resolver
 
 # Command name → (where it lives, its line in `pcakd --help`). Stages live in tasks/cli/, flows in flows/.
 PIPELINE_COMMANDS: dict[str, tuple[str, str]] = {
@@ -14,7 +13,6 @@ PIPELINE_COMMANDS: dict[str, tuple[str, str]] = {
 
 def main() -> None:
     """Entry point of the `pcakd` console script."""
-    register_resolver("models", "tasks.registry.resolve:resolve_model")
     sys.exit(run(make_group(COMMANDS | PIPELINE_COMMANDS)))
 
 

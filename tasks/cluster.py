@@ -70,9 +70,12 @@ def ray_cluster(
         _check_reachable(address)
     try:
         ray.init(**options)
-    except (ConnectionError, TimeoutError, RuntimeError) as error:
+    except Exception as error:  # a node that is slow to start is a bare Exception in Ray
+        ray.shutdown()
         where = f"at RAY_ADDRESS={address}" if address else "on this machine"
-        raise TransientError(f"no Ray cluster {where} ({str(error).splitlines()[0]})") from None
+        raise TransientError(
+            f"no Ray cluster {where} ({(str(error) or type(error).__name__).splitlines()[0]})"
+        ) from None
     try:
         yield ray.get_runtime_context()
     finally:

@@ -8,7 +8,7 @@ from pcakd.errors import UsageError
 
 Better = Literal["higher", "lower"]
 
-AXES: dict[str, Better] = {"same_psnr": "higher", "across_psnr": "higher"}
+AXES: dict[str, Better] = {"same.psnr": "higher", "across.psnr": "higher"}
 """Metric → which way is better: fidelity where content and style show the same, and where they do not."""
 
 

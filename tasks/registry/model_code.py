@@ -8,14 +8,15 @@ import hashlib
 from collections import OrderedDict
 from typing import Any
 
-import mlflow
 import pandas as pd
 from mlflow.exceptions import MlflowException
+from mlflow.models import set_model
+from mlflow.pyfunc import PythonModel
 
 STYLES_KEPT = 32
 
 
-class StudentModel(mlflow.pyfunc.PythonModel):
+class StudentModel(PythonModel):
     """Encoded photos in, encoded photos out."""
 
     def load_context(self, context) -> None:  # MLflow passes it by this very name
@@ -56,4 +57,4 @@ class StudentModel(mlflow.pyfunc.PythonModel):
         return self.styles[key]
 
 
-mlflow.models.set_model(StudentModel())
+set_model(StudentModel())

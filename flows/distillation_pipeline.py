@@ -1,0 +1,47 @@
+"""Flow `distillation-pipeline`: from a folder or bucket of photos to a registered, evaluated model."""
+
+from prefect import flow
+
+from flows.parameters import Distillation, Eigenbases, Evaluation, Registration, Sharding
+from flows.register_student import enter, measure
+from flows.reports import PipelineResult, publish_pipeline
+from tasks.stages import distill_stage, eigenbases_stage, open_session, shard_stage
+
+
+@flow(name="distillation-pipeline")
+def distillation_pipeline(
+    sharding: Sharding,
+    teacher: str = "vgg19",
+    eigenbases: Eigenbases | None = None,
+    distillation: Distillation | None = None,
+    evaluation: Evaluation | None = None,
+    registration: Registration | None = None,
+    workspace: str | None = None,
+) -> PipelineResult:
+    """Shard, fit eigenbases, distil, evaluate, register. Run again, only what is missing is done.
+
+    Args:
+        sharding: What to shard, and how.
+        teacher: Name or file of the teacher; a built-in student is one, too.
+        eigenbases: How the eigenbases are fitted.
+        distillation: How the student is trained.
+        evaluation: What student and champion are measured on.
+        registration: When the student becomes the champion.
+        workspace: Folder or s3:// prefix of the stage outputs; empty: PCAKD_WORKSPACE.
+    """
+    eigenbases, distillation = eigenbases or Eigenbases(), distillation or Distillation()
+    evaluation, registration = evaluation or Evaluation(), registration or Registration()
+    with open_session("distillation-pipeline", workspace=workspace) as session:
+        session.tracker.params({"source": sharding.source, "teacher": teacher})
+        shards = shard_stage(session, **sharding.model_dump())
+        bases = eigenbases_stage(session, shards=shards.place, teacher=teacher, **eigenbases.model_dump())
+        student = distill_stage(
+            session, shards=shards.place, eigenbases=bases.place, teacher=teacher, **distillation.model_dump()
+        )
+        model = f"{student.place}/{student.manifest['model']}"
+        photos = evaluation.photos or shards.place
+        scores = measure(session, model, photos, evaluation, teacher)
+        entered = enter(session, model, scores, photos, registration, evaluation, teacher)
+        result = PipelineResult(shards, bases, student, scores, model, entered)
+        publish_pipeline(result, session)
+        return result

@@ -1,0 +1,122 @@
+"""What a run leaves in Prefect's interface: a report, a table of scores, links to pictures."""
+
+import logging
+import re
+from collections.abc import Callable, Mapping
+from pathlib import Path
+from typing import Any, NamedTuple
+
+from prefect.artifacts import create_link_artifact, create_markdown_artifact, create_table_artifact
+
+from tasks.stages import Session, StageResult
+from tasks.stages.register import Registration
+from tasks.stylize_bucket import BucketReport
+
+PICTURES = {"shards": "overview.png", "eigenbases": "spectrum.png", "students": "student.losses.png"}
+
+
+class PipelineResult(NamedTuple):
+    """What a pipeline run made or found."""
+
+    shards: StageResult
+    eigenbases: StageResult
+    student: StageResult
+    scores: StageResult
+    model: str
+    registration: Registration
+
+
+def publish_stage(result: StageResult, numbers: Mapping[str, Any]) -> None:
+    """A stage's numbers and its picture."""
+    rows = [{"name": name, "value": _number(value)} for name, value in numbers.items()]
+    _publish(create_table_artifact, key=f"{result.stage}-numbers", table=rows, description=result.place)
+    _publish_picture(result)
+
+
+def publish_registration(result: Registration, scores: StageResult) -> None:
+    _publish(create_markdown_artifact, key="registration", markdown="\n".join(_registration_lines(result)))
+    _publish(create_table_artifact, key="scores", table=score_table(scores), description=scores.place)
+
+
+def publish_bulk(report: BucketReport, dest: str) -> None:
+    rows = [{"status": name, "objects": count} for name, count in report.status.items()]
+    _publish(create_table_artifact, key="bulk-status", table=rows, description=f"{dest}, by {report.model}")
+    _publish(create_link_artifact, key="bulk-results", link=link(report.results), description="A row for every object")
+
+
+def publish_pipeline(result: PipelineResult, session: Session) -> None:
+    """The run's report, the table of scores, links to its pictures; the report goes to MLflow, too."""
+    text = markdown(result)
+    session.tracker.file("report.md", text.encode())
+    session.tracker.metrics(result.scores.manifest["metrics"])
+    session.tracker.tags({"pcakd.registered": result.registration.registered.uri})
+    _publish(create_markdown_artifact, key="pipeline-report", markdown=text, description="Distillation pipeline")
+    _publish(create_table_artifact, key="scores", table=score_table(result.scores), description=result.scores.place)
+    for stage in (result.shards, result.eigenbases, result.student, result.scores):
+        _publish_picture(stage)
+
+
+def markdown(result: PipelineResult) -> str:
+    """The report of a pipeline run."""
+    manifest = result.student.manifest
+    lines = [
+        "# Distillation",
+        "",
+        *_registration_lines(result.registration),
+        "",
+        f"Teacher {manifest['teacher'].get('id')}, student {manifest['backbone']} with "
+        f"{'/'.join(map(str, manifest['channels']))} channels, from "
+        f"{result.shards.manifest['status'].get('ok', 0):,} photos.",
+        "",
+        "| stage | key | outcome | place |",
+        "| --- | --- | --- | --- |",
+    ]
+    for stage in (result.shards, result.eigenbases, result.student, result.scores):
+        outcome = "found" if stage.reused else "made"
+        lines.append(f"| {stage.stage} | {stage.key} | {outcome} | {stage.place} |")
+    lines += ["", "| method | " + " | ".join(result.scores.manifest["metrics"]) + " |"]
+    lines.append("| --- |" + " ---: |" * len(result.scores.manifest["metrics"]))
+    for row in score_table(result.scores):
+        lines.append("| " + " | ".join(str(value) for value in row.values()) + " |")
+    return "\n".join(lines) + "\n"
+
+
+def score_table(scores: StageResult) -> list[dict[str, Any]]:
+    """One row a method: the student first, then the baselines."""
+    methods = {"student": scores.manifest["metrics"], **scores.manifest["baselines"]}
+    return [
+        {"method": name} | {metric: _number(value) for metric, value in values.items()}
+        for name, values in methods.items()
+    ]
+
+
+def link(place: str) -> str:
+    """A place as a link."""
+    return place if re.match(r"[a-z0-9]+://", place) else Path(place).as_uri()
+
+
+def _registration_lines(result: Registration) -> list[str]:
+    registered, decision = result.registered, result.decision
+    return [f"**{registered.uri}** is {'champion' if decision.passed else 'challenger'}: {decision.reason}."]
+
+
+def _publish_picture(result: StageResult) -> None:
+    name = PICTURES.get(result.stage) or next(iter(result.manifest.get("pictures", [])), None)
+    if name:
+        _publish(
+            create_link_artifact,
+            key=f"{result.stage}-picture",
+            link=link(f"{result.place}/{name}"),
+            description=f"{result.stage}: {name}",
+        )
+
+
+def _publish(create: Callable[..., Any], **fields: Any) -> None:
+    try:
+        create(**fields)
+    except Exception as error:  # an interface that is away must not fail a run whose work is done
+        logging.getLogger("pcakd").warning("the artifact %s could not be shown: %s", fields["key"], error)
+
+
+def _number(value: Any) -> Any:
+    return round(value, 4) if isinstance(value, float) else value

@@ -1,0 +1,52 @@
+"""Shards and a teacher → eigenbases."""
+
+from typing import Any
+
+from pcakd.extraction import Extraction
+from pcakd.pca import Widths
+from pcakd.shards import open_dataset
+from pcakd.storage.stage import StageOutput
+from pcakd.teacher import load_teacher
+from tasks.eigenbases import EIGENBASES_FILE, PLOT_FILE, TABLE_FILE, FitConfig, fit_eigenbases
+from tasks.stages.run import StageResult, StageWork, run_stage, send_files, stage_task
+from tasks.stages.session import Session
+from tasks.tracking import Tracker
+
+STAGE = "eigenbases"
+
+
+@stage_task("fit-eigenbases")
+def eigenbases_stage(
+    session: Session,
+    *,
+    shards: str,
+    teacher: str,
+    crop: int = 256,
+    limit: int | None = None,
+    channels: tuple[int, ...] | None = None,
+    variance: float | None = None,
+) -> StageResult:
+    """Fit the eigenbases of a teacher on a sharded dataset's training photos."""
+    widths = None if channels is None and variance is None else Widths(channels=channels, variance=variance)
+    config = FitConfig(shards=shards, teacher=teacher, widths=widths, limit=limit, extraction=Extraction(crop=crop))
+    loaded = load_teacher(teacher)
+    output = StageOutput.open(
+        session.workspace,
+        STAGE,
+        inputs={"shards": open_dataset(shards).digest, "teacher": loaded.digest},
+        params={"crop": crop, "limit": limit, "channels": channels and list(channels), "variance": variance},
+    )
+
+    def make(work: StageWork) -> dict[str, Any]:
+        session.attach_ray()
+        return fit_eigenbases(config, work.storage).manifest
+
+    return run_stage(session, output, make, report)
+
+
+def report(output: StageOutput, manifest: dict[str, Any], run: Tracker) -> None:
+    run.params({"teacher": manifest["teacher"]["id"], "kept": manifest["channels"]})
+    run.metrics({f"explained.{level}": share for level, share in enumerate(manifest["explained"])})
+    run.metrics({"photos": manifest["photos"]})
+    run.tags({"pcakd.eigenbases_digest": manifest["eigenbases_digest"]})
+    send_files(output, run, PLOT_FILE, TABLE_FILE, EIGENBASES_FILE, "manifest.json")

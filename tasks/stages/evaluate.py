@@ -1,0 +1,168 @@
+"""A student → its scores on photos whose right answer is known, and on pairs."""
+
+import json
+import logging
+from pathlib import Path
+from tempfile import TemporaryDirectory
+from typing import Any
+
+from pcakd.checkpoint import load_checkpoint
+from pcakd.errors import TransientError, UsageError
+from pcakd.evaluation.evaluate import evaluate_graded, evaluate_pairs, find_pairs, means, photo_files, read_pairs
+from pcakd.evaluation.methods import baselines, model_method
+from pcakd.evaluation.metrics import StyleLoss
+from pcakd.evaluation.report import Sheets, json_report
+from pcakd.shards import open_dataset
+from pcakd.storage import Storage, open_storage, sha256_hex
+from pcakd.storage.stage import StageOutput, canonical_json
+from pcakd.stylizer import StylizeOptions, Stylizer
+from pcakd.teacher import load_teacher
+from tasks.stages.run import StageResult, StageWork, run_stage, send_files, stage_task
+from tasks.stages.session import Session
+from tasks.tracking import Tracker
+
+STAGE = "evaluations"
+SCORES_FILE = "scores.json"
+MODEL = "student"
+READABLE_SUFFIXES = (".jpg", ".jpeg", ".png", ".webp", ".tif", ".tiff")
+
+
+@stage_task("evaluate-student")
+def evaluate_stage(
+    session: Session,
+    *,
+    model: str,
+    photos: str,
+    limit: int = 24,
+    size: int = 288,
+    seed: int = 0,
+    pairs: str | None = None,
+    teacher: str | None = None,
+) -> StageResult:
+    """Score a model, by name or file, on graded photos and, where given, on a local folder of pairs.
+
+    photos: a sharded dataset (its validation split, or training photos where that has none), or a folder or
+    prefix of photos; the first `limit` of them count. The manifest's "metrics" are same.psnr, across.ssim, ...
+    """
+    with TemporaryDirectory(prefix="pcakd-evaluate-") as folder:
+        path = fetch_model(model, Path(folder))
+        checkpoint = load_checkpoint(path)
+        graded = Path(folder) / "photos"
+        digest = collect_photos(photos, graded, limit)
+        inputs = {"model": checkpoint.digest, "photos": digest, "pairs": pairs_digest(pairs)}
+        params = {"size": size, "seed": seed, "teacher": teacher if pairs else None}
+        output = StageOutput.open(session.workspace, STAGE, inputs=inputs, params=params)
+
+        def make(work: StageWork) -> dict[str, Any]:
+            stylizer = Stylizer(checkpoint)
+            methods = [*baselines(), model_method(MODEL, stylizer, StylizeOptions())]
+            pictures = Path(folder) / "pictures"
+            sheets = Sheets(pictures, "graded")
+            rows = evaluate_graded(methods, photo_files(graded), seed=seed, shortest=size, picture=sheets)
+            sheets.flush()
+            pair_rows = None
+            if pairs:
+                pair_sheets = Sheets(pictures, "pairs")
+                pair_rows = evaluate_pairs(methods, read_pairs(Path(pairs)), style_loss(teacher), picture=pair_sheets)
+                pair_sheets.flush()
+            scores = {kind: means(found) for kind, found in rows.items()}
+            if pair_rows is not None:
+                scores["pairs"] = means(pair_rows)  # type: ignore[index]
+            work.storage.write(SCORES_FILE, json_report(params | {"photos": photos}, methods, pair_rows, rows))
+            files = sorted(pictures.glob("*.jpg"))
+            for file in files:
+                work.storage.write(file.name, file.read_bytes())
+            return work.finish(
+                {
+                    "model_digest": checkpoint.digest,
+                    "backbone": checkpoint.metadata.spec.backbone,
+                    "photos": len(photo_files(graded)),
+                    "metrics": flat_metrics(scores, MODEL),
+                    "baselines": {m.name: flat_metrics(scores, m.name) for m in methods if m.name != MODEL},
+                    "pictures": [file.name for file in files],
+                }
+            )
+
+        return run_stage(session, output, make, report)
+
+
+def report(output: StageOutput, manifest: dict[str, Any], run: Tracker) -> None:
+    run.metrics(manifest["metrics"])
+    run.tags({"pcakd.model_digest": manifest["model_digest"]})
+    send_files(output, run, SCORES_FILE, *manifest["pictures"])
+
+
+def flat_metrics(scores: dict[Any, dict[str, dict[str, float]]], method: str) -> dict[str, float]:
+    """{"same.psnr": ..., "pairs.ssim": ...} of one method; times are left out, they belong to the machine."""
+    return {
+        f"{kind}.{metric}": value
+        for kind, by_method in scores.items()
+        for metric, value in by_method[method].items()
+        if not metric.startswith("seconds")
+    }
+
+
+def fetch_model(model: str, folder: Path) -> str:
+    """A name or local file as it is; a model on S3 as a local copy."""
+    if not model.startswith("s3://"):
+        return model
+    place, _, name = model.rpartition("/")
+    path = folder / name
+    path.write_bytes(open_storage(place).read(name))
+    return str(path)
+
+
+def collect_photos(place: str, folder: Path, limit: int) -> str:
+    """Put the photos into a new local folder, named by their content; the digest of all of them.
+
+    Raises UsageError where there are none.
+    """
+    folder.mkdir()
+    storage = open_storage(place)
+    digests = []
+    for data, suffix in _photos(storage, limit):
+        digest = sha256_hex(data)
+        digests.append(digest)
+        (folder / f"{digest[:16]}{suffix}").write_bytes(data)
+    if not digests:
+        raise UsageError(f"{place}: has no photos to evaluate on")
+    return sha256_hex(canonical_json(sorted(digests)))
+
+
+def _photos(storage: Storage, limit: int):
+    if storage.exists("manifest.json"):
+        dataset = open_dataset(storage)
+        split = "val" if dataset.count("val") else "train"
+        for _, row in zip(range(limit), dataset.rows(split), strict=False):
+            yield row.image, ".jpg"
+        return
+    storage.check()
+    keys = (entry.key for entry in storage.list() if entry.key.lower().endswith(READABLE_SUFFIXES))
+    for _, key in zip(range(limit), keys, strict=False):
+        yield storage.read(key), Path(key).suffix.lower()
+
+
+def pairs_digest(pairs: str | None) -> str:
+    """Digest of a local folder of pairs, "" for none."""
+    if pairs is None:
+        return ""
+    files = [(name, content, style) for name, content, style in find_pairs(Path(pairs))]
+    return sha256_hex(
+        canonical_json([[name, sha256_hex(a.read_bytes()), sha256_hex(b.read_bytes())] for name, a, b in files])
+    )
+
+
+def style_loss(teacher: str | None) -> StyleLoss | None:
+    """Style losses in a teacher's features; None, said in the log, where no teacher can be had."""
+    if teacher is None:
+        return None
+    try:
+        return StyleLoss(load_teacher(teacher))
+    except (UsageError, TransientError) as error:
+        logging.getLogger("pcakd").warning("no style losses: %s", error)
+        return None
+
+
+def scores_of(result: StageResult) -> dict[str, Any]:
+    """The full scores of a finished evaluation."""
+    return json.loads(open_storage(result.place).read(SCORES_FILE))

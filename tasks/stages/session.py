@@ -1,0 +1,53 @@
+"""What the stages of one flow run share: settings, workspace, the MLflow run, one Ray cluster."""
+
+import logging
+from collections.abc import Iterator
+from contextlib import ExitStack, contextmanager
+from typing import Any
+
+from pcakd.storage import Storage, open_storage
+from tasks.cluster import ray_cluster
+from tasks.settings import Settings
+from tasks.tracking import Tracker, open_tracker
+
+
+class Session:
+    """One flow run. Not to be shared between threads that start stages at once."""
+
+    def __init__(self, settings: Settings, tracker: Tracker, holder: str, log: Any, stack: ExitStack) -> None:
+        self.settings, self.tracker, self.holder, self.log = settings, tracker, holder, log
+        self.workspace: Storage = open_storage(settings.workspace)
+        self._stack = stack
+        self._attached = False
+
+    def attach_ray(self) -> None:
+        """Be on a Ray cluster until the session ends: a stage that finds its output made needs none."""
+        if not self._attached:
+            self._stack.enter_context(ray_cluster())
+            self._attached = True
+
+
+@contextmanager
+def open_session(flow: str, *, workspace: str | None = None) -> Iterator[Session]:
+    """Open a session for a flow of this name; within a Prefect flow run its name and log are used.
+
+    Raises UsageError for a workspace that is no storage.
+    """
+    settings = Settings.read(workspace=workspace)
+    open_storage(settings.workspace)
+    run_id, run_name, log = _prefect_run()
+    with ExitStack() as stack:
+        tracker = stack.enter_context(open_tracker(settings, flow, flow_run=run_id or "none"))
+        holder = f"flow run {run_name}" if run_name else f"a {flow} without Prefect"
+        log.info("workspace %s", settings.workspace)
+        yield Session(settings, tracker, holder, log, stack)
+
+
+def _prefect_run() -> tuple[str | None, str | None, Any]:
+    from prefect.context import FlowRunContext
+    from prefect.logging import get_run_logger
+
+    context = FlowRunContext.get()
+    if context is None or context.flow_run is None:
+        return None, None, logging.getLogger("pcakd")
+    return str(context.flow_run.id), context.flow_run.name, get_run_logger()
