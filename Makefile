@@ -47,6 +47,9 @@ test: $(STAMP) test-deps  ## Run all tests, fast ones first
 test-fast: $(STAMP)  ## Run the fast tests (under 2 minutes)
 	$(BIN)/python -m pytest -m "not slow"
 
+bench: $(STAMP)  ## Measure speed and memory; results in build/benchmarks/ (BENCH="--sizes 1280x720" for less)
+	$(BIN)/python -m benchmarks.performance $(BENCH)
+
 lock: $(STAMP)  ## Renew requirements.lock from pyproject.toml
 	$(BIN)/uv pip compile pyproject.toml --extra pipeline --extra dev --constraint requirements.lock \
 		--python-version 3.11 --universal --no-header --no-annotate --no-emit-index-url --output-file requirements.lock --quiet
@@ -54,4 +57,4 @@ lock: $(STAMP)  ## Renew requirements.lock from pyproject.toml
 clean:  ## Remove the virtual environment and everything built
 	rm -rf $(VENV) build dist demo *.egg-info .pytest_cache .mypy_cache .ruff_cache
 
-.PHONY: help install demo check format test-deps test test-fast lock clean
+.PHONY: help install demo check format test-deps test test-fast bench lock clean

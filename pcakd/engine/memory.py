@@ -5,14 +5,18 @@ import os
 import sys
 from collections.abc import Mapping
 
-DEFAULT_LIMIT = 3 << 30
-"""Bytes of a process that stylizes: enough to store all features of an 8K photo (7680×4320)."""
+DEFAULT_LIMIT = 2600 << 20
+"""Bytes of a process that stylizes photos of up to 8K (7680×4320), of which nearly all features fit."""
 
-BASE = 480 << 20
-"""Bytes of the process before any photo: Python and PyTorch."""
+MORE_PER_PIXEL = 8
+"""Bytes that each pixel above 8K adds: six are the photo and its result themselves."""
 
-STRIP_BYTES = 4 << 20
-"""Size of a strip's widest features: a few of them stay in the caches."""
+BASE = 680 << 20
+"""Bytes of the process before any photo: Python, PyTorch and a model."""
+
+STRIP_BYTES = 16 << 20
+"""Size of a strip, as `_Run.strips` counts it: smaller strips compute their halos too often, larger ones leave
+the caches. Measured at 2560×1440 and 3840×2160, best of 4 to 64 MiB."""
 
 _ALIVE = ({"l1", "l2", "l3", "x2"}, {"l1", "x2", "x1"}, {"x1", "x0"})
 """Features that live at the same time: while decoder block 3, 2, 1 runs. l: encoder, x: decoder, by level."""
@@ -20,15 +24,23 @@ _ALIVE = ({"l1", "l2", "l3", "x2"}, {"l1", "x2", "x1"}, {"x1", "x0"})
 _PRIORITY = ("x2", "l3", "l2", "x1", "l1", "x0")
 """What costs most to compute again, per byte, comes first."""
 
+_LEAST_SHARE = 0.1
+"""Storing less than this share of the rows is not worth the copying."""
 
-def choose_stored(sizes: Mapping[str, int], budget: int) -> frozenset[str]:
-    """Names of the features to store, so that those alive together never take more than `budget` bytes."""
-    stored: set[str] = set()
+
+def default_limit(pixels: int) -> int:
+    """Bytes of a process that stylizes a photo of so many pixels, where the user sets no limit."""
+    return DEFAULT_LIMIT + MORE_PER_PIXEL * max(pixels - 7680 * 4320, 0)
+
+
+def choose_stored(sizes: Mapping[str, int], budget: int) -> dict[str, float]:
+    """Share of each feature's rows to store, 0..1, so that what lives together takes at most `budget` bytes."""
+    stored = dict.fromkeys(_PRIORITY, 0.0)
     for name in _PRIORITY:
-        trial = stored | {name}
-        if all(sum(sizes[n] for n in trial & alive) <= budget for alive in _ALIVE):
-            stored = trial
-    return frozenset(stored)
+        taken = max(sum(stored[n] * sizes[n] for n in alive) for alive in _ALIVE if name in alive)
+        share = min(max((budget - taken) / sizes[name], 0.0), 1.0)
+        stored[name] = share if share >= _LEAST_SHARE else 0.0
+    return stored
 
 
 def keep_freed_memory() -> bool:

@@ -2,7 +2,9 @@
 
 fp32  float32 throughout: parity with the reference.
 bf16  bfloat16 in every convolution; statistics in float32 and float64.
-auto  bfloat16 where it costs little accuracy, on devices that are fast at it; float32 elsewhere.
+auto  for VGG, on devices that are fast at bfloat16, bfloat16 in encoder blocks 2 and 3 and decoder block 3:
+      two thirds of the arithmetic at 45 to 48 dB from fp32. Every bfloat16 rounding of a feature map costs
+      accuracy (its weights far less), most of all near the picture. float32 elsewhere.
 
 docs/performance.md states the measured distances.
 """
@@ -11,6 +13,8 @@ from dataclasses import dataclass
 from typing import Literal
 
 import torch
+
+from pcakd.student import Backbone
 
 Precision = Literal["auto", "fp32", "bf16"]
 PRECISIONS: tuple[Precision, ...] = ("auto", "fp32", "bf16")
@@ -31,13 +35,14 @@ _BF16 = Precisions((_B,) * 4, (_B,) * 4)
 _MIXED = Precisions((_F, _F, _B, _B), (_F, _F, _F, _B))
 
 
-def precisions(precision: Precision, device: torch.device) -> Precisions:
-    """The dtypes that a precision stands for on a device."""
+def precisions(precision: Precision, device: torch.device, backbone: Backbone) -> Precisions:
+    """The dtypes that a precision stands for on a device, for a student of that backbone."""
     if precision == "fp32":
         return _FP32
     if precision == "bf16":
         return _BF16
-    return _MIXED if fast_bfloat16(device) else _FP32
+    # MobileNet's inner blocks are too small a part of its time to win anything.
+    return _MIXED if backbone == "vgg" and fast_bfloat16(device) else _FP32
 
 
 def fast_bfloat16(device: torch.device) -> bool:

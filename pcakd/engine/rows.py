@@ -59,19 +59,30 @@ class PhotoRows:
 
 
 class Stored:
-    """Rows that were computed before, H×W×C in memory; written once, strip by strip, with `write`."""
+    """The first `share` (0..1) of a source's rows in memory, H×W×C; the rest is computed whenever asked for.
 
-    def __init__(self, like: Rows, dtype: torch.dtype | None = None) -> None:
-        self.height, self.width, self.channels = like.height, like.width, like.channels
-        self.dtype, self.device = dtype or like.dtype, like.device
-        self._data = torch.empty(self.height, self.width, self.channels, dtype=self.dtype, device=self.device)
+    Rows are written once, strip by strip, with `write`, before any is asked for.
+    """
+
+    def __init__(self, source: Rows, share: float = 1.0) -> None:
+        self.height, self.width, self.channels = source.height, source.width, source.channels
+        self.dtype, self.device = source.dtype, source.device
+        self._kept = int(self.height * share)
+        self._source = source if self._kept < self.height else None  # else what it stands on can be freed
+        self._data = torch.empty(self._kept, self.width, self.channels, dtype=self.dtype, device=self.device)
 
     def write(self, start: int, rows: Tensor) -> None:
-        """Store rows that begin at row `start`."""
-        self._data[start : start + rows.shape[2]].copy_(rows[0].permute(1, 2, 0))
+        """Store rows that begin at row `start`, as far as they are kept."""
+        stop = min(start + rows.shape[2], self._kept)
+        if start < stop:
+            self._data[start:stop].copy_(rows[0, :, : stop - start].permute(1, 2, 0))
 
     def rows(self, start: int, stop: int) -> Tensor:
-        return self._data[start:stop][None].permute(0, 3, 1, 2)
+        if self._source is None or stop <= self._kept:
+            return self._data[start:stop][None].permute(0, 3, 1, 2)
+        if start >= self._kept:
+            return self._source.rows(start, stop)
+        return torch.cat([self.rows(start, self._kept), self._source.rows(self._kept, stop)], dim=2)
 
 
 class Convolution:

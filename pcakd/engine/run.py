@@ -8,7 +8,7 @@ import torch
 from torch import Tensor
 
 from pcakd.engine.folding import Network
-from pcakd.engine.memory import BASE, DEFAULT_LIMIT, STRIP_BYTES, choose_stored
+from pcakd.engine.memory import BASE, STRIP_BYTES, choose_stored, default_limit
 from pcakd.engine.precision import PRECISIONS, Precision, precisions
 from pcakd.engine.regions import Matched, Regions
 from pcakd.engine.rows import PhotoRows, Rows, Stored
@@ -59,7 +59,7 @@ class _Run:
 
     def __init__(self, student: Student, photo: Tensor, settings: EngineSettings, share: float) -> None:
         self.device = _device(student)
-        self.network = Network(student, precisions(settings.precision, self.device))
+        self.network = Network(student, precisions(settings.precision, self.device, student.spec.backbone))
         self.photo = PhotoRows(photo, student.spec.multiple, self.device)
         budget = int(self._budget(settings) * share)
         self.strip_bytes = STRIP_BYTES if self.device.type == "cpu" else max(STRIP_BYTES, budget // 16)
@@ -81,18 +81,18 @@ class _Run:
         if self.device.type != "cpu":
             free, _ = torch.cuda.mem_get_info(self.device)
             return min(settings.memory_limit or free, free) * 3 // 4
-        limit = settings.memory_limit or DEFAULT_LIMIT
-        working = torch.get_num_threads() * 8 * STRIP_BYTES
+        limit = settings.memory_limit or default_limit(height * width)
+        working = min(torch.get_num_threads() * 6 * STRIP_BYTES, limit // 4)
         return limit - BASE - working - 2 * 3 * height * width  # the photo and its result
 
     def compute(
-        self, source: Rows, *, store: bool, weights: Tensor | None = None, statistics: bool = True
+        self, source: Rows, *, store: float, weights: Tensor | None = None, statistics: bool = True
     ) -> tuple[Rows, list[Statistics]]:
-        """Store the source, or gather its statistics, or both, in one pass over its strips.
+        """Store a share of the source's rows, or gather its statistics, or both, in one pass over its strips.
 
         weights: 1×R×H×W of regions. Statistics: of the whole, then of each region.
         """
-        stored = Stored(source) if store else None
+        stored = Stored(source, store) if store > 0 else None
 
         def strip(start: int, stop: int) -> list[Moments]:
             rows = source.rows(start, stop)
@@ -118,8 +118,8 @@ class _Run:
         source: Rows = self.photo
         for level in range(LEVELS):
             source = self.network.encode_block(level, source)
-            if level in (1, 2) and f"l{level}" in self.stored:
-                source, _ = self.compute(source, store=True, statistics=False)
+            if level in (1, 2) and self.stored[f"l{level}"] > 0:
+                source, _ = self.compute(source, store=self.stored[f"l{level}"], statistics=False)
             features.append(source)
         return features
 
@@ -130,9 +130,9 @@ class _Run:
         for level in reversed(range(LEVELS)):
             name = f"x{level}" if level < LEVELS - 1 else f"l{level}"
             weights = None if regions is None else regions.pooled(x.height, x.width)
-            store = name in self.stored
+            store = self.stored[name]
             found: list[Statistics] = []
-            if store or maps is not None:
+            if store > 0 or maps is not None:
                 x, found = self.compute(x, store=store, weights=weights, statistics=maps is not None)
             before: AffineMap | None = None
             if maps is not None:
@@ -166,7 +166,7 @@ def encode_statistics(
         for level in range(LEVELS):
             source = run.network.encode_block(level, source)
             weights = None if regions is None else regions.pooled(source.height, source.width)
-            source, found = run.compute(source, store=level > 0 and f"l{level}" in run.stored, weights=weights)
+            source, found = run.compute(source, store=run.stored.get(f"l{level}", 0.0), weights=weights)
             levels.append(found[-1])
         return tuple(levels)
 
