@@ -83,6 +83,8 @@ def test_one_bad_photo_alone_ends_with_one_line_and_exit_code_2(photos, model, s
         (["content.jpg", "--style", "style.png", "--out", "content.jpg"], "is a content photo"),
         (["content.jpg", "style.png", "--style", "style.png", "--out", "o.png"], "one file for 2 contents"),
         (["content.jpg", "--style", "style.png", "--content-mask", "style.png"], "go together"),
+        (["content.jpg", "--style", "style.png", "--memory-limit", "lots"], "'lots' is not a memory size"),
+        (["content.jpg", "--style", "style.png", "--memory-limit", "100MB"], "memory limit is 100 MiB: give 640 MiB"),
         (["content.jpg", "--style", "style.png", "--max-pixels", "100"], "over the limit of 100"),
         (["content.jpg", "--style", "style.png", "--model", "none"], "none: no such model"),
         (["content.jpg", "--style", "style.png", "--model", "style.png"], "not a whole safetensors file"),
@@ -154,7 +156,15 @@ def test_help_names_every_command_and_every_option():
     options = pcakd("stylize", "--help").stdout
     for option in ("--style", "--out", "--model", "--transform", "--strength", "--smoothing", "--content-mask"):
         assert option in options
-    for option in ("--style-mask", "--device", "--precision", "--quality", "--max-pixels", "--resize-like-authors"):
+    for option in (
+        "--style-mask",
+        "--device",
+        "--precision",
+        "--quality",
+        "--max-pixels",
+        "--resize-like-authors",
+        "--memory-limit",
+    ):
         assert option in options
 
 
