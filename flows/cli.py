@@ -8,6 +8,7 @@ from pcakd.cli.main import COMMANDS, make_group, run
 PIPELINE_COMMANDS: dict[str, tuple[str, str]] = {
     "shard": ("tasks.cli.shard:shard", "Turn a folder or bucket of photos into Parquet shards."),
     "fit-eigenbases": ("tasks.cli.fit_eigenbases:fit_eigenbases", "Fit a teacher's eigenbases over sharded photos."),
+    "distill": ("tasks.cli.distill:distill", "Distil a student from a teacher and its eigenbases."),
 }
 
 

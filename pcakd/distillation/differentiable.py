@@ -33,15 +33,16 @@ class SymmetricRoot(torch.autograd.Function):
 
 
 def match_statistics(x: Tensor, style: Tensor) -> Tensor:
-    """Features x N×C×H×W with the means and covariances of `style` N×C×H'×W', photo by photo, fp32.
+    """Features x N×C×H×W with the means and covariances of `style` N×C×H'×W', photo by photo; at least fp32.
 
     ZCA as in `pcakd.transfer`, same regularisation; gradients flow into x, through its statistics too.
     """
     with torch.autocast(x.device.type, enabled=False):
-        flat, goal = x.float().flatten(2), style.detach().float().flatten(2)
+        x = x.float() if x.dtype == torch.bfloat16 else x
+        flat, goal = x.flatten(2), style.detach().to(x.dtype).flatten(2)
         flat, mean = flat - flat.mean(2, keepdim=True), goal.mean(2, keepdim=True)
         goal = goal - mean
-        ridge = REGULARISATION * torch.eye(x.shape[1], device=x.device)
+        ridge = REGULARISATION * torch.eye(x.shape[1], device=x.device, dtype=x.dtype)
         whiten = SymmetricRoot.apply(flat @ flat.mT / flat.shape[2] + ridge)
         colour = SymmetricRoot.apply(goal @ goal.mT / goal.shape[2] + ridge)
         matched = colour @ torch.linalg.solve(whiten, flat) + mean

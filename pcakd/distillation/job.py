@@ -110,6 +110,9 @@ def prepare(config: DistillConfig) -> Job:
 
     Raises UsageError, CheckpointError, NotFoundError.
     """
+    # Ray's workers have another working directory.
+    held_out = config.held_out and open_storage(config.held_out).uri()
+    config = replace(config, shards=open_storage(config.shards).uri(), held_out=held_out)
     teacher = load_teacher(config.teacher)
     recipe = load_recipe(config.recipe or teacher.info.backbone)
     if config.steps is not None:
@@ -118,7 +121,7 @@ def prepare(config: DistillConfig) -> Job:
         recipe = replace(recipe, seed=config.seed)
     bases = read_eigenbases(config.eigenbases)
     parent, _, file = config.out.rpartition("/")
-    folder = open_storage(parent or ".")
+    folder = open_storage(open_storage(parent or ".").uri())
     name = PurePosixPath(file).stem
     job = Job(config=config, recipe=recipe, teacher=teacher, bases=bases, folder=folder, name=name)
     if bases.teacher.get("digest", teacher.digest) != teacher.digest:

@@ -107,12 +107,12 @@ class Objective(nn.Module):
             for level in range(top, -1, -1):
                 if len(graded):
                     matched = match_statistics(x[clean:], wanted[level][clean:])
-                    x = torch.cat([x[:clean].float(), matched])
+                    x = torch.cat([wide(x[:clean]), matched])
                 x = self.student.decode_block(level, x, residuals[level])
                 if level and level in self.levels and recipe.feature:
-                    error = F.mse_loss(x.float(), wanted[level - 1].float()) / self.student_variance[level - 1]
+                    error = F.mse_loss(wide(x), wide(wanted[level - 1])) / self.student_variance[level - 1]
                     add("feature", error, len(photos), recipe.batch)
-            picture = x.float()
+            picture = wide(x)
             if clean:
                 add("image", F.mse_loss(picture[:clean], photos[:clean]), clean, all_clean)
             if len(graded):
@@ -150,8 +150,8 @@ class Objective(nn.Module):
             theirs = self.teacher.features(photos)
         errors = []
         for level in self.levels:
-            ours = features[level][: len(photos)].float()
-            goal = project(theirs[level].float(), self.basis(level))
+            ours = wide(features[level][: len(photos)])
+            goal = project(wide(theirs[level]), self.basis(level))
             error = (ours - ours.mean((2, 3), keepdim=True) - goal).square().sum(1).mean()
             errors.append(error / self.teacher_variance[level])
         return torch.stack(errors).sum()
@@ -161,8 +161,13 @@ class Objective(nn.Module):
         with torch.no_grad():
             wanted = self.teacher.features(photos)
         errors = [
-            (seen[level].float() - wanted[level].float()).square().sum(1).mean() / self.teacher_variance[level]
+            (wide(seen[level]) - wide(wanted[level])).square().sum(1).mean() / self.teacher_variance[level]
             for level in self.levels
             if level
         ]
         return torch.stack(errors).sum()
+
+
+def wide(x: Tensor) -> Tensor:
+    """bfloat16 as fp32; fp32 and float64 as they are."""
+    return x.float() if x.dtype == torch.bfloat16 else x

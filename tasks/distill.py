@@ -1,0 +1,158 @@
+"""The stage that distils a student on Ray Train: one process a worker, gradients averaged by DistributedDataParallel.
+
+Fault model: rank 0 writes the whole training state to the model's storage every `checkpoint_every` steps. When a
+worker dies, Ray Train starts the group again, and every worker goes on from that state. A state does not depend on the
+number of workers, and a step's crops do not either: a run can go on with more workers, or fewer.
+"""
+
+import tempfile
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any
+
+from pcakd.distillation.job import DistillConfig, Job, describe, prepare, save_results
+from pcakd.distillation.trainer import Diverged, StepReport, Trainer, Workers
+from pcakd.errors import FatalError, TransientError, UsageError
+from tasks.cluster import cluster_gpus, ray_cluster
+
+RESTARTS = 8
+"""Worker failures after which a run gives up."""
+TIMEOUT_S = 60
+"""Seconds that a worker waits for one that has died."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class RayOptions:
+    """How a distillation is spread."""
+
+    workers: int = 1
+    """Processes that train together; each has a part of every batch."""
+    min_workers: int | None = None
+    """Go on with as few as this where nodes are lost; None: always `workers`."""
+    cpus: float = 1
+    """CPUs, and PyTorch threads, of each worker."""
+    restarts: int = RESTARTS
+    """Worker failures after which the run gives up."""
+
+    def __post_init__(self) -> None:
+        if self.workers < 1:
+            raise UsageError(f"workers is {self.workers}: give 1 or more")
+        if self.min_workers is not None and not 1 <= self.min_workers <= self.workers:
+            raise UsageError(f"min_workers is {self.min_workers}: give 1 to workers ({self.workers})")
+        if self.cpus <= 0 or self.restarts < 0:
+            raise UsageError(f"cpus is {self.cpus}, restarts {self.restarts}: give more than 0, and 0 or more")
+
+
+def distill(config: DistillConfig, options: RayOptions) -> Job:
+    """Distil on the Ray cluster; the job, whose model and reports are written then.
+
+    Raises UsageError, CheckpointError, NotFoundError; Diverged (its last good model is written); TransientError
+    when workers failed too often.
+    """
+    job = prepare(config)
+    if options.workers > job.recipe.batch:
+        raise UsageError(f"workers is {options.workers}: the recipe's batch of {job.recipe.batch} has less rows")
+    with ray_cluster(), tempfile.TemporaryDirectory(prefix="pcakd-train-") as scratch:
+        _fit(job, options, scratch)
+    return job
+
+
+def _fit(job: Job, options: RayOptions, scratch: str) -> None:
+    import ray.train
+    from ray.train.torch import TorchConfig, TorchTrainer
+
+    gpus = cluster_gpus() > 0 and job.config.device != "cpu"
+    elastic = options.min_workers is not None and options.min_workers < options.workers
+    trainer = TorchTrainer(
+        train_worker,
+        train_loop_config={"job": job, "threads": max(1, int(options.cpus))},
+        scaling_config=ray.train.ScalingConfig(
+            num_workers=(options.min_workers, options.workers) if elastic else options.workers,  # type: ignore[arg-type]
+            use_gpu=gpus,
+            resources_per_worker={"CPU": options.cpus} | ({"GPU": 1} if gpus else {}),
+        ),
+        torch_config=TorchConfig(backend="nccl" if gpus else "gloo", timeout_s=TIMEOUT_S),
+        run_config=ray.train.RunConfig(
+            name=job.name,
+            storage_path=scratch,  # what has to last goes to the model's own storage
+            failure_config=ray.train.FailureConfig(max_failures=options.restarts),
+        ),
+    )
+    try:
+        trainer.fit()
+    except ray.train.TrainingFailedError as error:
+        raise _cause(error, options) from None
+
+
+def _cause(error: BaseException, options: RayOptions) -> Exception:
+    """The project's own error that ended the workers, or that they failed too often."""
+    for failure in getattr(error, "worker_failures", {}).values():
+        inner = getattr(failure, "cause", failure)
+        for candidate in (inner, failure):
+            if isinstance(candidate, UsageError | FatalError):
+                return candidate
+    detail = str(error).strip().splitlines()
+    return TransientError(
+        f"training failed {options.restarts + 1} times ({detail[-1] if detail else type(error).__name__}); "
+        "the same command with --resume goes on from the last state"
+    )
+
+
+def train_worker(config: dict[str, Any]) -> None:
+    """What each worker runs; Ray Train calls it, again after a failure."""
+    import ray.train
+    import ray.train.torch
+    import torch
+
+    job: Job = config["job"]
+    context = ray.train.get_context()
+    rank = context.get_world_rank()
+    torch.set_num_threads(config["threads"])
+    trainer = job.trainer(ddp_workers(rank, context.get_world_size()), ray.train.torch.get_device())
+    say = _printer(rank)
+
+    def save(step: int) -> None:
+        if rank == 0:
+            job.save_state(trainer)
+        # Every worker reports, or Ray Train waits; nobody is a step past a state that is not yet written.
+        ray.train.report({"step": step, **_last(trainer)})
+
+    try:
+        trainer.run(on_step=say, on_state=save)
+    except Diverged:
+        if rank == 0:
+            job.save_state(trainer)
+            save_results(job, trainer)
+        raise
+    if rank == 0:
+        save_results(job, trainer)
+
+
+def ddp_workers(rank: int, size: int) -> Workers:
+    """This process as one of `size` in the default process group."""
+    import torch.distributed as dist
+    from torch.nn.parallel import DistributedDataParallel
+
+    if size == 1:
+        return Workers()
+
+    def mean(tensor):
+        dist.all_reduce(tensor)
+        return tensor / size
+
+    return Workers(rank=rank, size=size, wrap=lambda module: DistributedDataParallel(module), mean=mean)
+
+
+def _printer(rank: int) -> Callable[[StepReport], None] | None:
+    if rank:
+        return None
+    from pcakd.distillation.job import Progress
+
+    return Progress(lambda line: print(line, flush=True))
+
+
+def _last(trainer: Trainer) -> dict[str, float]:
+    return {k: v for k, v in (trainer.history[-1] if trainer.history else {}).items() if isinstance(v, float)}
+
+
+__all__ = ["RayOptions", "ddp_workers", "describe", "distill", "train_worker"]

@@ -1,0 +1,182 @@
+"""Several workers, without and with Ray Train; small students of a random teacher."""
+
+import json
+import signal
+import threading
+import time
+
+import numpy as np
+import psutil
+import pytest
+import torch
+from PIL import Image
+
+from pcakd.checkpoint import Metadata, load_checkpoint, save_checkpoint
+from pcakd.distillation import Trainer
+from pcakd.distillation.job import DistillConfig, prepare, run_here
+from pcakd.eigenbases import eigenbases_bytes, eigenbases_from
+from pcakd.errors import UsageError
+from pcakd.pca import Moments, Widths, fit
+from pcakd.teacher import load_teacher
+from tasks.distill import RayOptions, ddp_workers, distill
+from tests.command import pcakd
+from tests.pcakd.distillation import parts
+
+# One graded and one seen photo: the workers' parts of a loss are uneven.
+UNEVEN = {"pair_steps": (2, 3, 0, 0), "joint_steps": 0, "teacher_photos": 1, "clip_norm": 0.0}
+
+
+def make(folder, workers=None):
+    """A trainer at the start that `folder` holds: a fit in another process would differ by rounding."""
+    teacher, data = parts.teacher(), parts.photos()
+    bases = eigenbases_from((folder / "bases").read_bytes(), "bases")
+    trainer = Trainer(parts.recipe(**UNEVEN), teacher, bases, data, workers=workers)
+    if (folder / "state").exists():
+        trainer.load_state((folder / "state").read_bytes())
+    return trainer
+
+
+def gradients(trainer):
+    """Gradients of the first step as one vector, in float64, where rounding hides nothing."""
+    trainer.objective.double()
+    trainer.objective.teacher.double()
+    trainer.objective.train_levels((0, 1))
+    batch = trainer._batch()
+    batch = batch._replace(photos=batch.photos.double(), graded=batch.graded.double())
+    model = trainer.workers.wrap(trainer.objective)  # averages gradients for as long as it lives
+    model(batch)["total"].backward()
+    return torch.cat([p.grad.flatten() for p in trainer.objective.student.parameters() if p.grad is not None])
+
+
+def worker(rank, size, folder):
+    torch.set_num_threads(1)
+    torch.distributed.init_process_group("gloo", f"file://{folder}/meet", rank=rank, world_size=size)
+    found = gradients(make(folder, ddp_workers(rank, size)))
+    trainer = make(folder, ddp_workers(rank, size))
+    trainer.run()
+    if rank == 0:
+        torch.save({"gradients": found, "totals": [row["total"] for row in trainer.history]}, folder / "rank0.pt")
+    torch.distributed.destroy_process_group()
+
+
+@pytest.mark.slow
+def test_two_gloo_workers_have_the_gradients_of_one_with_the_doubled_batch(tmp_path):
+    (tmp_path / "bases").write_bytes(eigenbases_bytes(parts.bases(parts.teacher(), parts.photos())))
+    trainer = make(tmp_path)
+    trainer.start()
+    (tmp_path / "state").write_bytes(trainer.state())
+    torch.multiprocessing.spawn(worker, args=(2, tmp_path), nprocs=2)
+    two = torch.load(tmp_path / "rank0.pt")
+    one = gradients(make(tmp_path))
+    assert one.norm() > 0.1
+    torch.testing.assert_close(two["gradients"], one, atol=1e-6, rtol=1e-6)
+    trainer.run()
+    assert two["totals"] == pytest.approx([row["total"] for row in trainer.history], rel=1e-4)
+
+
+@pytest.fixture(scope="module")
+def inputs(tmp_path_factory):
+    """Photos, teacher, bases and recipe as files."""
+    folder = tmp_path_factory.mktemp("inputs")
+    source = parts.teacher()
+    save_checkpoint(folder / "teacher.safetensors", source.student, Metadata(spec=source.student.spec))
+    teacher = load_teacher(folder / "teacher.safetensors")
+    data, moments = parts.photos(), Moments.zeros(teacher.channels)
+    (folder / "photos").mkdir()
+    for i, photo in enumerate(data.photos):
+        Image.fromarray(photo).save(folder / "photos" / f"{i:02}.png")
+        with torch.no_grad():
+            moments.update(teacher.features(torch.from_numpy(photo).permute(2, 0, 1)[None].float() / 255))
+    (folder / "bases").mkdir()
+    (folder / "bases" / "eigenbases.safetensors").write_bytes(
+        eigenbases_bytes(fit(moments, Widths(channels=parts.CHANNELS)))
+    )
+    (folder / "recipe.toml").write_text(
+        "crop = 32\nbatch = 4\ninit_photos = 6\npair_steps = [0, 100, 0, 0]\njoint_steps = 0\nwarmup_steps = 2\n"
+        'precision = "fp32"\nteacher_photos = 2\ngraded_photos = 1\nvalidate_every = 100\nvalidation_photos = 2\n'
+        "checkpoint_every = 10\nclip_norm = 0.0\nencoder_rate = 0.001\ndecoder_rate = 0.002\n"
+    )
+    return folder
+
+
+def options(inputs, out, **changes):
+    return {
+        "shards": str(inputs / "photos"),
+        "eigenbases": str(inputs / "bases"),
+        "teacher": str(inputs / "teacher.safetensors"),
+        "recipe": str(inputs / "recipe.toml"),
+        "held_out": str(inputs / "photos"),
+        "out": str(out),
+        "device": "cpu",
+    } | changes
+
+
+@pytest.mark.slow
+def test_a_killed_worker_is_replaced_and_training_goes_on_from_the_last_state(inputs, tmp_path, ray_cluster):
+    killed: list[int] = []
+
+    def kill_one():
+        while not (tmp_path / "model.state.pt").exists():
+            time.sleep(0.02)
+        for process in psutil.Process().children(recursive=True):
+            if "RayTrainWorker" in " ".join(process.cmdline()):
+                process.send_signal(signal.SIGKILL)
+                killed.append(process.pid)
+                return
+
+    killer = threading.Thread(target=kill_one)
+    killer.start()
+    job = distill(DistillConfig(**options(inputs, tmp_path / "model.safetensors")), RayOptions(workers=2, cpus=0.5))
+    killer.join()
+    assert len(killed) == 1
+    history = json.loads((tmp_path / "model.losses.json").read_text())["history"]
+    assert [row["step"] for row in history] == list(range(1, 101))
+    alone = run_here(prepare(DistillConfig(**options(inputs, tmp_path / "alone.safetensors"))), lambda report: None)
+    assert [row["total"] for row in history] == pytest.approx([row["total"] for row in alone.history], rel=0.01)
+    assert load_checkpoint(tmp_path / "model.safetensors").metadata.eigenbases_digest
+    assert job.name == "model"
+
+
+@pytest.mark.slow
+def test_the_command_distils_here_and_leaves_model_curves_and_pictures(inputs, tmp_path):
+    arguments = [
+        f"--{name.replace('_', '-')}={value}"
+        for name, value in options(inputs, tmp_path / "m.safetensors").items()
+        if name != "shards"
+    ]
+    done = pcakd("distill", inputs / "photos", *arguments, "--steps", 12)
+    assert done.returncode == 0, done.stderr
+    assert "held-out photos: reconstruction" in done.stdout
+    assert "pair 1 step" in done.stderr
+    for name in ("m.losses.png", "m.photos.png"):
+        assert np.asarray(Image.open(tmp_path / name)).std() > 5
+    student = load_checkpoint(tmp_path / "m.safetensors")
+    assert student.metadata.origin.startswith("distilled by pcakd: 12 steps")
+    again = pcakd("distill", inputs / "photos", *arguments, "--steps", 12, "--resume")
+    assert again.returncode == 0
+    assert load_checkpoint(tmp_path / "m.safetensors").digest == student.digest
+
+
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        ({"eigenbases": "/nowhere"}, "eigenbases.safetensors"),
+        ({"teacher": "nobody"}, "teacher 'nobody' is neither"),
+        ({"shards": "/nowhere"}, "no photos"),
+        ({"out": "model.bin"}, "ends in .safetensors"),
+        ({"recipe": "mobilenet"}, "the recipe for mobilenet"),
+    ],
+)
+def test_a_user_s_mistake_is_one_line(inputs, tmp_path, change, message):
+    values = options(inputs, tmp_path / "m.safetensors") | change
+    shards = values.pop("shards")
+    done = pcakd("distill", shards, *(f"--{name.replace('_', '-')}={value}" for name, value in values.items()))
+    assert done.returncode == 2
+    assert len(done.stderr.strip().splitlines()) == 1
+    assert message in done.stderr
+
+
+def test_more_workers_than_rows_are_refused(inputs, tmp_path):
+    config = DistillConfig(**options(inputs, tmp_path / "m.safetensors"))
+    with pytest.raises(UsageError, match="workers is 5"):
+        distill(config, RayOptions(workers=5))
