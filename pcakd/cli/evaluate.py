@@ -59,7 +59,10 @@ DEFAULT_TEACHER = "vgg19-normalised"
     type=click.IntRange(32),
     default=288,
     show_default=True,
-    help="Shortest side that photos are shrunk to for --graded, pixels. Pairs keep their size.",
+    help="Shortest side that photos are shrunk to for --graded, pixels.",
+)
+@click.option(
+    "--pairs-size", type=click.IntRange(32), help="Longest side that pairs are shrunk to.  [default: as they are]"
 )
 @click.option("--limit", type=click.IntRange(1), help="Only the first so many pairs and photos.")
 @click.option("--json", "json_file", type=click.Path(path_type=Path), help="Write every score to this file.")
@@ -77,6 +80,7 @@ def evaluate(
     teacher: str | None,
     seed: int,
     size: int,
+    pairs_size: int | None,
     limit: int | None,
     json_file: Path | None,
     pictures: Path | None,
@@ -116,7 +120,9 @@ def evaluate(
         measure = _style_loss(teacher, device)
         sheets = Sheets(pictures, "pairs") if pictures else None
         with progress("pairs", len(pair_names)) as advance:
-            pair_rows = run.evaluate_pairs(methods, run.read_pairs(pairs, limit), measure, picture=sheets, done=advance)
+            pair_rows = run.evaluate_pairs(
+                methods, run.read_pairs(pairs, limit, pairs_size), measure, picture=sheets, done=advance
+            )
         if sheets:
             sheets.flush()
         used = f", losses in {measure.teacher.info.name}" if measure else ""
@@ -144,6 +150,7 @@ def evaluate(
             "teacher": {"name": measure.teacher.info.name, "digest": measure.teacher.digest} if measure else None,
             "seed": seed,
             "size": size,
+            "pairs_size": pairs_size,
         }
         write_atomic(json_file, json_report(settings, methods, pair_rows, graded_rows))
     return 0

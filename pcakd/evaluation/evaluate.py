@@ -65,10 +65,13 @@ def find_pairs(folder: Path) -> list[tuple[str, Path, Path]]:
     return [(name, contents[name], styles[name]) for name in sorted(contents, key=_natural)]
 
 
-def read_pairs(folder: Path, limit: int | None = None) -> Iterator[Pair]:
-    """The pairs of a folder one by one (see `find_pairs`)."""
-    for name, content, style in find_pairs(folder)[:limit]:
-        yield Pair(name, read_photo(content).rgb, read_photo(style).rgb)
+def read_pairs(folder: Path, limit: int | None = None, longest: int | None = None) -> Iterator[Pair]:
+    """The pairs of a folder one by one (see `find_pairs`), shrunk to a longest side of `longest` pixels if given."""
+    for name, *files in find_pairs(folder)[:limit]:
+        content, style = (read_photo(file).rgb for file in files)
+        if longest:
+            content, style = (shrink(rgb, longest / max(rgb.shape[:2])) for rgb in (content, style))
+        yield Pair(name, content, style)
 
 
 def evaluate_pairs(
@@ -88,6 +91,7 @@ def evaluate_pairs(
     for number, pair in enumerate(pairs):
         wanted = style_loss.statistics(pair.style) if style_loss else None
         columns = {"content": pair.content, "style": pair.style}
+        measured: dict[bytes, dict[str, float]] = {}  # methods that agree to the pixel are measured once
         for method in methods:
             style = method.prepare(pair.style)
             if number == 0:
@@ -95,9 +99,12 @@ def evaluate_pairs(
             started = time.perf_counter()
             result = method.apply(pair.content, style)
             seconds = time.perf_counter() - started
-            scores = {"ssim": luminance_ssim(pair.content, result), "edge_ssim": edge_ssim(pair.content, result)}
-            if style_loss and wanted:
-                scores |= style_loss(result, wanted)
+            if (key := result.tobytes()) not in measured:
+                measured[key] = {
+                    "ssim": luminance_ssim(pair.content, result),
+                    "edge_ssim": edge_ssim(pair.content, result),
+                } | (style_loss(result, wanted) if style_loss and wanted else {})
+            scores = dict(measured[key])
             scores["seconds_per_mp"] = seconds / (pair.content.shape[0] * pair.content.shape[1] / 1e6)
             rows.append(Row(pair.name, method.name, scores))
             columns[method.name] = result
@@ -107,9 +114,8 @@ def evaluate_pairs(
     return rows
 
 
-def shrink_to(rgb: np.ndarray, shortest: int) -> np.ndarray:
-    """The photo at a shortest side of at most `shortest` pixels."""
-    scale = shortest / min(rgb.shape[:2])
+def shrink(rgb: np.ndarray, scale: float) -> np.ndarray:
+    """The photo scaled by `scale`; the photo itself for a scale of 1 or more."""
     if scale >= 1:
         return rgb
     size = (max(1, round(rgb.shape[1] * scale)), max(1, round(rgb.shape[0] * scale)))
@@ -132,7 +138,8 @@ def evaluate_graded(
     """
     rows: dict[Kind, list[Row]] = {kind: [] for kind in kinds}
     for path in files:
-        rgb = shrink_to(read_photo(path).rgb, shortest)
+        rgb = read_photo(path).rgb
+        rgb = shrink(rgb, shortest / min(rgb.shape[:2]))
         for kind in kinds:
             pair = graded_pair(rgb, kind, name=path.stem, seed=(seed, zlib.crc32(path.name.encode())))
             columns = {"content": pair.content, "style": pair.style, "truth": pair.truth}

@@ -24,6 +24,11 @@ def test_pairs_are_found_by_name_in_natural_order(pairs):
     assert [name for name, *_ in find_pairs(pairs)] == ["1", "2", "10"]
 
 
+def test_pairs_are_shrunk_to_a_longest_side(pairs):
+    assert {pair.content.shape for pair in read_pairs(pairs, longest=32)} == {(24, 32, 3)}
+    assert {pair.style.shape for pair in read_pairs(pairs, longest=640)} == {(48, 64, 3)}
+
+
 def test_a_content_without_style_is_named(pairs):
     (pairs / "style" / "10.png").unlink()
     with pytest.raises(UsageError, match="10 has no photo in style/"):
