@@ -109,7 +109,7 @@ class MemorySize(click.ParamType):
     "--resize-like-authors",
     is_flag=True,
     help="Cut the sides to a multiple of 8 (vgg) or 16 (mobilenet) and ignore colour profiles, as the paper's demo "
-    "does. With --quality 75 the JPEG is theirs too. For comparisons.",
+    "does; --precision auto is fp32 then. With --quality 75 the JPEG is theirs too. For comparisons.",
 )
 def stylize(
     contents: tuple[Path, ...],
@@ -157,6 +157,8 @@ def stylize(
     )
     targets = plan_outputs(contents, out)
     limit = max_pixels or max_pixels_default()
+    if resize_like_authors and precision == "auto":
+        precision = "fp32"  # a comparison should not measure our rounding
     stylizer = Stylizer.load(model, device=device, precision=precision, memory_limit=memory_limit)  # type: ignore[arg-type]
     prepared = _prepare_style(stylizer, styles, style_mask, limit, resize_like_authors)
     if save_style:
