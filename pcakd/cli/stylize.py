@@ -100,7 +100,7 @@ class MemorySize(click.ParamType):
     "--memory-limit",
     type=MemorySize(),
     help="Memory the process should stay below, such as 2GB. Less is slower, the result is the same.  "
-    "[default: 2600MB, above 8K more]",
+    "[default: 2500MB, above 8K more]",
 )
 @click.option("--quality", type=click.IntRange(1, 100), default=95, show_default=True, help="Of JPEG and WebP results.")
 @click.option("--max-pixels", type=click.IntRange(1), help="Refuse photos of more pixels.  [default: 268435456]")

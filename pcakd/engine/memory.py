@@ -5,10 +5,13 @@ import os
 import sys
 from collections.abc import Mapping
 
-DEFAULT_LIMIT = 2600 << 20
+DEFAULT_LIMIT = 2500 << 20
 """Bytes of a process that stylizes photos of up to 8K (7680×4320), of which nearly all features fit."""
 
-MORE_PER_PIXEL = 8
+LARGE = 1 << 24
+"""Pixels from which on a photo is worth returning freed memory for before it is stylized."""
+
+MORE_PER_PIXEL = 7
 """Bytes that each pixel above 8K adds: six are the photo and its result themselves."""
 
 BASE = 680 << 20
@@ -41,6 +44,18 @@ def choose_stored(sizes: Mapping[str, int], budget: int) -> dict[str, float]:
         share = min(max((budget - taken) / sizes[name], 0.0), 1.0)
         stored[name] = share if share >= _LEAST_SHARE else 0.0
     return stored
+
+
+def return_freed_memory() -> None:
+    """Give memory that is allocated no more back to the kernel, where the C library is glibc.
+
+    Decoders leave several times a large photo's size behind, in pieces that the allocator keeps.
+    """
+    if sys.platform.startswith("linux"):
+        try:
+            ctypes.CDLL("libc.so.6").malloc_trim(0)
+        except (OSError, AttributeError):
+            return
 
 
 def keep_freed_memory() -> bool:

@@ -8,7 +8,7 @@ import torch
 from torch import Tensor
 
 from pcakd.engine.folding import Network
-from pcakd.engine.memory import BASE, STRIP_BYTES, choose_stored, default_limit
+from pcakd.engine.memory import BASE, LARGE, STRIP_BYTES, choose_stored, default_limit, return_freed_memory
 from pcakd.engine.precision import PRECISIONS, Precision, precisions
 from pcakd.engine.regions import Matched, Regions
 from pcakd.engine.rows import PhotoRows, Rows, Stored
@@ -61,6 +61,8 @@ class _Run:
         self.device = _device(student)
         self.network = Network(student, precisions(settings.precision, self.device, student.spec.backbone))
         self.photo = PhotoRows(photo, student.spec.multiple, self.device)
+        if self.device.type == "cpu" and self.photo.height * self.photo.width >= LARGE:
+            return_freed_memory()
         budget = int(self._budget(settings) * share)
         self.strip_bytes = STRIP_BYTES if self.device.type == "cpu" else max(STRIP_BYTES, budget // 16)
         features: Rows = self.photo
