@@ -25,7 +25,7 @@ $(STAMP): requirements.lock pyproject.toml
 	@$(BIN)/uv pip install --quiet --python $(BIN)/python --no-deps --editable .
 	@touch $(STAMP)
 
-demo: $(STAMP)  ## Stylize real photographs and print where the pictures are
+demo: $(STAMP)  ## Run the whole pipeline on real photographs, in ./demo (under 5 minutes on 2 cores)
 	@$(BIN)/python -m flows.demo
 
 check: $(STAMP)  ## Lint, format check, types

@@ -1,0 +1,86 @@
+"""The demo's steps, on the services that `__main__` has chosen."""
+
+from collections.abc import Callable
+from pathlib import Path
+
+from flows.demo.photos import demo_photo, write_bulk_photos, write_training_photos
+from flows.demo.teacher import choose_teacher
+from flows.distillation_pipeline import distillation_pipeline
+from flows.parameters import BulkStylization, Distillation, Eigenbases, Evaluation, Sharding
+from flows.reports import PipelineResult
+from flows.stylize_bucket import stylize_bucket
+from pcakd.files import write_atomic
+from pcakd.grid import photo_grid
+from pcakd.images import encode_photo, read_photo, to_image
+from pcakd.teacher import load_teacher
+from tasks.registry import resolve_model
+from tasks.settings import Settings
+
+STYLE = "rocket"
+
+
+def run_demo(out: Path, recipe: str, steps: int, say: Callable[[str], None]) -> None:
+    """Run the pipeline in `out`, then a bulk job with its champion; tell what was made."""
+    teacher, why = choose_teacher()
+    say(f"Teacher: {teacher} ({why}).")
+    photos = write_training_photos(out / "photos")
+    say(f"Distilling a student from {photos} parts of photographs, {steps + 40} steps ...")
+    info = load_teacher(teacher).info
+    init = "random" if info.layout == "mobilenet-v2" else "teacher"
+    file = out / "recipe.toml"
+    write_atomic(file, recipe.format(backbone=info.backbone, init=init, joint=steps).encode())
+    result = distillation_pipeline(
+        sharding=Sharding(source=str(out / "photos"), shortest_side=192, val_fraction=0.25),
+        teacher=teacher,
+        eigenbases=Eigenbases(crop=128),
+        distillation=Distillation(recipe=str(file)),
+        evaluation=Evaluation(limit=6, size=192),
+    )
+    champion = resolve_model(f"models:/{result.registration.registered.name}@champion")
+    write_bulk_photos(out / "bulk" / "in")
+    status = stylize_bucket(
+        BulkStylization(
+            source=str(out / "bulk" / "in"),
+            dest=str(out / "bulk" / "out"),
+            styles=[str(demo_photo(STYLE))],
+            model=champion.source,
+        )
+    )
+    grid = draw_grid(out)
+    _tell(out, result, champion.source, status, grid, say)
+
+
+def draw_grid(out: Path) -> Path:
+    """Content, style and result of the bulk job side by side."""
+    style = to_image(read_photo(demo_photo(STYLE)).rgb)
+    rows = []
+    for content in sorted((out / "bulk" / "in").iterdir()):
+        result = out / "bulk" / "out" / content.name
+        rows.append([to_image(read_photo(content).rgb), style, to_image(read_photo(result).rgb)])
+    path = out / "before-after.jpg"
+    grid = photo_grid(rows, header=["content", "style", "by the champion"])
+    write_atomic(path, encode_photo(grid, "JPEG", quality=90))
+    return path
+
+
+def _tell(
+    out: Path, result: PipelineResult, champion: str, status: dict[str, int], grid: Path, say: Callable[[str], None]
+) -> None:
+    scores = result.scores.manifest
+    say("\nWhat was made:")
+    for stage in (result.shards, result.eigenbases, result.student, result.scores):
+        say(f"  {stage.stage:<12} {'found' if stage.reused else 'made '}  {stage.place}")
+    decision = result.registration.decision
+    say(f"  registered   {result.registration.registered.uri}, {decision.reason}")
+    say(f"  champion     {champion}; {status.get('ok', 0)} photographs stylized: {out / 'bulk' / 'out'}")
+    say(f"\n{'':<14}{'same':>10}{'across':>10}   PSNR in dB on graded photos")
+    for name, metrics in {"student": scores["metrics"], **scores["baselines"]}.items():
+        say(f"  {name:<12}{metrics['same.psnr']:>10.2f}{metrics['across.psnr']:>10.2f}")
+    say("\nHow to open it:")
+    say(f"  pictures     {grid}")
+    say(f"  MLflow       mlflow ui --backend-store-uri {Settings.read().tracking_uri}")
+    say(f"  Prefect      PREFECT_HOME={out / 'prefect'} prefect server start")
+    say(
+        f"  a photo      MLFLOW_TRACKING_URI={Settings.read().tracking_uri} pcakd stylize PHOTO --style STYLE "
+        f"--model models:/{result.registration.registered.name}@champion"
+    )
