@@ -12,6 +12,7 @@ from mlflow import MlflowClient
 from tasks.settings import Settings, embedded_uri
 from tasks.tracking import open_tracker, send_leftovers
 from tasks.tracking.journal import Journal, read_events
+from tests.command import pcakd
 
 
 @pytest.fixture(scope="module")
@@ -161,3 +162,19 @@ def test_many_threads_may_track_at_once(settings):
         for thread in threads:
             thread.join()
     assert len(runs_of(settings)) == 5
+
+
+def test_the_command_sends_what_is_kept_or_says_in_one_line_why_not(settings):
+    settings.journals.mkdir(parents=True)
+    journal = Journal.create(settings.journals, {"uri": "http://127.0.0.1:9", "experiment": settings.experiment})
+    journal.append({"op": "run", "run": "x", "parent": None, "name": "one", "time": 1000, "tags": {}})
+    journal.close()
+    environment = {"PCAKD_HOME": str(settings.home), "MLFLOW_TRACKING_URI": settings.tracking_uri}
+    away = pcakd("send-tracking", MLFLOW_HTTP_REQUEST_MAX_RETRIES="0", **environment)
+    assert away.returncode == 4
+    assert len(away.stderr.strip().splitlines()) == 1
+    lines = (journal.folder / "journal.jsonl").read_text()
+    (journal.folder / "journal.jsonl").write_text(lines.replace("http://127.0.0.1:9", settings.tracking_uri))
+    done = pcakd("send-tracking", **environment)
+    assert (done.returncode, done.stdout) == (0, "1 runs sent\n")
+    assert "nothing was waiting" in pcakd("send-tracking", **environment).stdout
