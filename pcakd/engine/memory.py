@@ -21,14 +21,11 @@ STRIP_BYTES = 16 << 20
 """Size of a strip, as `_Run.strips` counts it: smaller strips compute their halos too often, larger ones leave
 the caches. Measured at 2560×1440 and 3840×2160, best of 4 to 64 MiB."""
 
-_ALIVE = ({"l1", "l2", "l3", "x2"}, {"l1", "x2", "x1"}, {"x1", "x0"})
-"""Features that live at the same time: while decoder block 3, 2, 1 runs. l: encoder, x: decoder, by level."""
-
 _PRIORITY = ("x2", "l3", "l2", "x1", "l1", "x0")
 """What costs most to compute again, per byte, comes first."""
 
-_LEAST_SHARE = 0.1
-"""Storing less than this share of the rows is not worth the copying."""
+_STEPS = 16
+"""Shares are whole sixteenths; a smaller one is not worth the copying."""
 
 
 def default_limit(pixels: int) -> int:
@@ -37,13 +34,30 @@ def default_limit(pixels: int) -> int:
 
 
 def choose_stored(sizes: Mapping[str, int], budget: int) -> dict[str, float]:
-    """Share of each feature's rows to store, 0..1, so that what lives together takes at most `budget` bytes."""
+    """Share of each feature's rows to store, 0..1, so that what lives together takes at most `budget` bytes.
+
+    sizes: bytes of the features; l: the encoder's, x: the decoder's, by level.
+    """
     stored = dict.fromkeys(_PRIORITY, 0.0)
     for name in _PRIORITY:
-        taken = max(sum(stored[n] * sizes[n] for n in alive) for alive in _ALIVE if name in alive)
-        share = min(max((budget - taken) / sizes[name], 0.0), 1.0)
-        stored[name] = share if share >= _LEAST_SHARE else 0.0
+        for step in range(_STEPS, 0, -1):
+            trial = stored | {name: step / _STEPS}
+            if _peak(sizes, trial) <= budget:
+                stored = trial
+                break
     return stored
+
+
+def _peak(sizes: Mapping[str, int], stored: Mapping[str, float]) -> float:
+    """Most bytes alive at a time. What is not stored whole keeps alive what it is computed from."""
+    alive = [{"l1", "l2", "l3", "x2"}, {"l1", "x2", "x1"}, {"x1", "x0"}]  # while decoder block 3, 2, 1 runs
+    if stored["x1"] < 1:
+        alive[2] |= {"x2", "l1"}
+    if stored["x2"] < 1:
+        alive[1] |= {"l2", "l3"}
+        if stored["x1"] < 1:
+            alive[2] |= {"l2", "l3"}
+    return max(sum(stored[name] * sizes[name] for name in names) for names in alive)
 
 
 def return_freed_memory() -> None:

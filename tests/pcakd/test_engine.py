@@ -153,8 +153,9 @@ def test_an_error_in_a_strip_reaches_the_caller():
 def test_what_is_stored_fits_the_budget_and_the_dearest_to_compute_comes_first():
     sizes = dict.fromkeys(("l1", "l2", "l3", "x2", "x1", "x0"), 10)
     assert set(memory.choose_stored(sizes, -5).values()) == {0.0}
-    assert memory.choose_stored(sizes, 10) == {"x2": 1.0, "x0": 1.0, "l1": 0.0, "l2": 0.0, "l3": 0.0, "x1": 0.0}
+    assert memory.choose_stored(sizes, 10) == {"x2": 1.0, "x0": 0.0, "l1": 0.0, "l2": 0.0, "l3": 0.0, "x1": 0.0}
     assert memory.choose_stored(sizes, 15)["l3"] == 0.5
+    assert memory.choose_stored(sizes, 30) | {"x0": 1.0} == dict.fromkeys(sizes, 1.0) | {"l1": 0.0}
     assert set(memory.choose_stored(sizes, 1000).values()) == {1.0}
 
 
