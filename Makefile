@@ -28,6 +28,12 @@ $(STAMP): requirements.lock pyproject.toml
 demo: $(STAMP)  ## Run the whole pipeline on real photographs, in ./demo (under 5 minutes on 2 cores)
 	@$(BIN)/python -m flows.demo
 
+up: $(STAMP)  ## Start the local stack: Prefect, MLflow, Ray and a worker, as plain processes
+	@PATH="$(abspath $(BIN)):$$PATH" $(BIN)/python -m flows.stack up
+
+down: $(STAMP)  ## Stop the local stack; its data stays
+	@$(BIN)/python -m flows.stack down
+
 check: $(STAMP)  ## Lint, format check, types
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
@@ -57,4 +63,4 @@ lock: $(STAMP)  ## Renew requirements.lock from pyproject.toml
 clean:  ## Remove the virtual environment and everything built
 	rm -rf $(VENV) build dist demo *.egg-info .pytest_cache .mypy_cache .ruff_cache
 
-.PHONY: help install demo check format test-deps test test-fast bench lock clean
+.PHONY: help install demo up down check format test-deps test test-fast bench lock clean

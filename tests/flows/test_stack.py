@@ -1,0 +1,118 @@
+"""`make up`, a deployment's scheduled run through its worker, `make down`."""
+
+import asyncio
+import io
+import os
+import subprocess
+import sys
+import time
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+
+import mlflow
+import numpy as np
+import pandas as pd
+import pytest
+from PIL import Image
+
+from pcakd import Stylizer
+from tasks.registry import champion_of
+from tasks.registry.register import use_store
+from tasks.registry.resolve import resolve_model
+from tasks.settings import QUIET, Settings
+from tests.flows.small import parameters
+from tests.servers.processes import ROOT, free_port
+
+pytestmark = [pytest.mark.slow, pytest.mark.timeout(1500)]
+
+
+@pytest.fixture
+def stack(tmp_path, assets):
+    """Runs `python -m flows.stack` with its own ports and folder; down at the end whatever happens."""
+    environment = {
+        **os.environ,
+        **QUIET,
+        "PYTHONPATH": str(ROOT),
+        "PATH": f"{Path(sys.executable).parent}:{os.environ['PATH']}",
+        "PCAKD_STACK_DATA": str(tmp_path / "stack"),
+        "PCAKD_PREFECT_PORT": str(free_port()),
+        "PCAKD_MLFLOW_PORT": str(free_port()),
+        "PCAKD_RAY_PORT": str(free_port()),
+        "PCAKD_NUM_CPUS": "2",
+        "PCAKD_PHOTOS": str(assets / "photos_small"),
+        "PREFECT_SERVER_SERVICES_SCHEDULER_LOOP_SECONDS": "5",
+        "PREFECT_WORKER_QUERY_SECONDS": "5",
+        "OMP_NUM_THREADS": "1",
+    }
+
+    def call(word: str) -> str:
+        words = [sys.executable, "-m", "flows.stack", word]
+        done = subprocess.run(words, cwd=ROOT, env=environment, capture_output=True, text=True, check=False)
+        logs = "".join(path.read_text()[-1500:] for path in (tmp_path / "stack" / "logs").glob("*.log"))
+        assert done.returncode == 0, done.stderr + logs
+        return done.stdout
+
+    try:
+        yield call, environment
+    finally:
+        call("down")
+
+
+def test_a_scheduled_run_through_the_worker_ends_with_a_champion_that_predicts_like_the_library(
+    stack, tmp_path, assets
+):
+    call, environment = stack
+    assert "worker: up" in call("up")
+    again = call("up")
+    assert again.count("was up already") == 4
+    tracking = f"http://127.0.0.1:{environment['PCAKD_MLFLOW_PORT']}"
+    api = f"http://127.0.0.1:{environment['PCAKD_PREFECT_PORT']}/api"
+
+    state = asyncio.run(scheduled_run(api, parameters(assets, tmp_path)))
+    assert state == "COMPLETED", (tmp_path / "stack" / "logs" / "worker.log").read_text()[-3000:]
+
+    settings = Settings(home=tmp_path / "h", workspace=str(tmp_path), tracking_uri=tracking, experiment="pcakd")
+    assert champion_of("mobilenet", settings=settings).version == 1
+    use_store(settings)
+    content, style = (sorted((assets / "photos_small").glob("*.jpg"))[i].read_bytes() for i in (0, 1))
+    model = mlflow.pyfunc.load_model("models:/pcakd-mobilenet@champion")
+    frame = pd.DataFrame({"content": [content], "style": [style]})
+    image = model.predict(frame, params={"format": "PNG"})["image"][0]
+    located = resolve_model("models:/pcakd-mobilenet@champion", settings=settings)
+    expected = Stylizer.load(located.path).stylize(content, style)
+    assert np.array_equal(np.asarray(Image.open(io.BytesIO(image))), np.asarray(expected))
+
+    assert call("down").count("stopped") == 4
+    assert call("down").count("was not up") == 4
+
+
+async def scheduled_run(api: str, values: dict) -> str:
+    """Give the weekly deployment a schedule that is due in a moment; the state that its run ends in."""
+    from prefect.client.orchestration import PrefectClient
+    from prefect.client.schemas.filters import FlowRunFilter, FlowRunFilterDeploymentId
+    from prefect.client.schemas.schedules import IntervalSchedule
+
+    async with PrefectClient(api=api) as client:
+        deployment = await client.read_deployment_by_name("distillation-pipeline/weekly")
+        assert deployment.schedules[0].schedule.cron == "0 3 * * 0"
+        await client.update_deployment(
+            deployment.id, deployment=_update(parameters=values, enforce_parameter_schema=True)
+        )
+        soon = IntervalSchedule(interval=timedelta(days=1), anchor_date=datetime.now(UTC) + timedelta(seconds=15))
+        await client.create_deployment_schedules(deployment.id, [(soon, True)])
+        mine = FlowRunFilter(deployment_id=FlowRunFilterDeploymentId(any_=[deployment.id]))
+        deadline = time.monotonic() + 900
+        while time.monotonic() < deadline:
+            runs = await client.read_flow_runs(flow_run_filter=mine)
+            started = [run for run in runs if run.state.is_final()]
+            if started:
+                assert started[0].auto_scheduled
+                return started[0].state.type.value
+            await asyncio.sleep(2)
+    return "not finished"
+
+
+def _update(**fields):
+    from prefect.client.schemas.actions import DeploymentUpdate
+
+    return DeploymentUpdate(**fields)

@@ -1,0 +1,89 @@
+"""Processes that tests start: servers, and pipelines that get killed."""
+
+import os
+import signal
+import socket
+import subprocess
+import sys
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+from flows.stack.services import answers
+from tasks.settings import QUIET
+
+ROOT = Path(__file__).resolve().parents[2]
+
+
+def free_port() -> int:
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        return probe.getsockname()[1]
+
+
+def start(words: list[str], log: Path, **environment: str) -> subprocess.Popen:
+    """`python -m WORDS` in a session of its own, output into a log."""
+    with log.open("ab") as output:
+        return subprocess.Popen(
+            [sys.executable, "-m", *words],
+            cwd=ROOT,
+            env={**os.environ, **QUIET, "PYTHONPATH": str(ROOT), **environment},
+            stdout=output,
+            stderr=output,
+            start_new_session=True,
+        )
+
+
+def end(process: subprocess.Popen, sign: int = signal.SIGTERM) -> None:
+    """Send a signal to the process and its group, and wait for it."""
+    if process.poll() is None:
+        os.killpg(process.pid, sign)
+        try:
+            process.wait(30)
+        except subprocess.TimeoutExpired:
+            os.killpg(process.pid, signal.SIGKILL)
+            process.wait(30)
+
+
+def wait_until(true: Callable[[], object], process: subprocess.Popen, log: Path, seconds: float = 300) -> None:
+    """Wait until something holds while a process runs."""
+    deadline = time.monotonic() + seconds
+    while not true():
+        assert process.poll() is None, f"ended with {process.returncode}: {log.read_text()[-3000:]}"
+        assert time.monotonic() < deadline, log.read_text()[-3000:]
+        time.sleep(0.1)
+
+
+@contextmanager
+def prefect_server(folder: Path) -> Iterator[str]:
+    """A Prefect server; its API address."""
+    port, log = free_port(), folder / "prefect-server.log"
+    words = ["prefect", "server", "start", "--host", "127.0.0.1", "--port", str(port)]
+    process = start(words, log, PREFECT_HOME=str(folder / "prefect"))
+    try:
+        wait_until(lambda: answers(f"http://127.0.0.1:{port}/api/health"), process, log)
+        yield f"http://127.0.0.1:{port}/api"
+    finally:
+        end(process)
+
+
+class MlflowServer:
+    """An MLflow server that can be stopped and started again at its address."""
+
+    def __init__(self, folder: Path) -> None:
+        self.folder, self.port = folder, free_port()
+        self.uri = f"http://127.0.0.1:{self.port}"
+        self.log = folder / "mlflow-server.log"
+        self.process: subprocess.Popen | None = None
+
+    def start(self) -> None:
+        words = ["mlflow", "server", "--host", "127.0.0.1", "--port", str(self.port), "--workers", "1"]
+        words += ["--backend-store-uri", f"sqlite:///{self.folder / 'mlflow.db'}"]
+        words += ["--serve-artifacts", "--artifacts-destination", (self.folder / "artifacts").as_uri()]
+        self.process = start(words, self.log)
+        wait_until(lambda: answers(f"{self.uri}/health"), self.process, self.log)
+
+    def stop(self) -> None:
+        if self.process is not None:
+            end(self.process)
