@@ -1,7 +1,8 @@
 """The `pcakd` command as a user runs it: in a process of its own.
 
 Most calls fork from a server process that has imported PyTorch once; `fresh=True` starts Python anew, for
-tests of what a start itself does. Commands that may start Ray always start anew.
+tests of what a start itself does. Commands that may start Ray start anew, unless a test that starts none says
+`fresh=False`.
 """
 
 import multiprocessing
@@ -23,7 +24,7 @@ def pcakd(
     *args: object,
     cwd: Path | None = None,
     module: str = "flows.cli",
-    fresh: bool = False,
+    fresh: bool | None = None,
     timeout: float = 300,
     **environment: str,
 ) -> subprocess.CompletedProcess[str]:
@@ -34,7 +35,7 @@ def pcakd(
     variables = {"PYTHONPATH": str(ROOT), "COLUMNS": "120"} | environment
     words = [str(arg) for arg in args]
     pipeline = bool(words) and words[0] in PIPELINE_COMMANDS
-    if fresh or pipeline:
+    if fresh or (pipeline and fresh is None):
         done = subprocess.run(
             [sys.executable, "-m", module, *words],
             cwd=cwd or Path.cwd(),

@@ -170,7 +170,9 @@ def test_the_command_distils_here_and_leaves_model_curves_and_pictures(inputs, t
 def test_a_user_s_mistake_is_one_line(inputs, tmp_path, change, message):
     values = options(inputs, tmp_path / "m.safetensors") | change
     shards = values.pop("shards")
-    done = pcakd("distill", shards, *(f"--{name.replace('_', '-')}={value}" for name, value in values.items()))
+    done = pcakd(
+        "distill", shards, *(f"--{name.replace('_', '-')}={value}" for name, value in values.items()), fresh=False
+    )
     assert done.returncode == 2
     assert len(done.stderr.strip().splitlines()) == 1
     assert message in done.stderr

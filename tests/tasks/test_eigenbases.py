@@ -323,7 +323,9 @@ def test_the_command_prints_the_widths_and_where_the_bases_are(fitted, config):
     ],
 )
 def test_a_mistake_on_the_command_line_is_one_line_and_exit_code_2(config, tmp_path, options, message):
-    done = pcakd("fit-eigenbases", config.shards, "--teacher", config.teacher, "--out", tmp_path / "out", *options)
+    done = pcakd(
+        "fit-eigenbases", config.shards, "--teacher", config.teacher, "--out", tmp_path / "out", *options, fresh=False
+    )
     assert done.returncode == 2
     assert message in done.stderr
     assert len(done.stderr.splitlines()) == 1

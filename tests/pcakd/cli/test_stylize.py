@@ -125,7 +125,13 @@ def test_an_interrupt_leaves_no_half_written_file(photos, model):
     command = [sys.executable, "-m", "flows.cli", "stylize", *names, "--style", "style.png", "--out", "results"]
     environment = os.environ | {"PYTHONPATH": str(ROOT)}
     process = subprocess.Popen(
-        [*command, "--model", str(model)], cwd=photos, env=environment, stderr=subprocess.PIPE, text=True
+        [*command, "--model", str(model)],
+        cwd=photos,
+        env=environment,
+        stderr=subprocess.PIPE,
+        text=True,
+        # A background job of a shell inherits "ignore"; a person's terminal does not.
+        preexec_fn=lambda: signal.signal(signal.SIGINT, signal.SIG_DFL),
     )
     deadline = time.monotonic() + 60
     while not list((photos / "results").glob("*.jpg")) and time.monotonic() < deadline:

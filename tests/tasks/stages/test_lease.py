@@ -70,6 +70,7 @@ time.sleep(600)
 """
 
 
+@pytest.mark.slow
 def test_a_killed_holder_is_overtaken_at_once_and_a_living_one_is_not(workspace, tmp_path):
     process = subprocess.Popen(
         [sys.executable, "-c", HOLD, str(tmp_path)], stdout=subprocess.PIPE, cwd=Path(__file__).parents[3]

@@ -32,6 +32,7 @@ def runs_of(settings: Settings):
     return {run.info.run_name: run for run in client.search_runs([experiment.experiment_id])}
 
 
+@pytest.mark.slow
 def test_params_metrics_files_and_nested_runs_arrive_and_nothing_is_left_on_the_disk(settings):
     with open_tracker(settings, "pipeline", flow_run="f1") as run:
         run.params({"teacher": "vgg19", "absent": None})
@@ -164,6 +165,7 @@ def test_many_threads_may_track_at_once(settings):
     assert len(runs_of(settings)) == 5
 
 
+@pytest.mark.slow
 def test_the_command_sends_what_is_kept_or_says_in_one_line_why_not(settings):
     settings.journals.mkdir(parents=True)
     journal = Journal.create(settings.journals, {"uri": "http://127.0.0.1:9", "experiment": settings.experiment})
