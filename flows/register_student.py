@@ -4,8 +4,8 @@ from prefect import flow
 
 from flows.parameters import Evaluation, Registration
 from flows.reports import publish_registration
-from tasks.registry import Gate, champion_of
-from tasks.stages import Session, StageResult, evaluate_stage, open_session, register_stage
+from tasks.registry import Gate
+from tasks.stages import Session, StageResult, champion_stage, evaluate_stage, open_session, register_stage
 from tasks.stages.register import Registration as Registered
 
 
@@ -53,7 +53,7 @@ def enter(
     teacher: str | None,
 ) -> Registered:
     """Register a measured model; its rival is the champion, measured on the same photos."""
-    champion = champion_of(scores.manifest["backbone"], settings=session.settings)
+    champion = champion_stage(session, backbone=scores.manifest["backbone"])
     rival = None
     if champion is not None and champion.digest != scores.manifest["model_digest"]:
         rival = measure(session, champion.uri, photos, evaluation, teacher).manifest["metrics"]

@@ -13,7 +13,14 @@ from pcakd.stylizer import Stylizer
 from tasks.registry.names import CHECKPOINT_FILE, EXAMPLE_FILES
 
 REQUIREMENTS = ("mlflow", "torch", "numpy", "pillow", "safetensors", "pandas")
-PARAMS: dict[str, Any] = {"transform": "zca", "strength": 1.0, "smoothing": "guided", "format": "JPEG", "quality": 95}
+PARAMS: dict[str, Any] = {
+    "transform": "zca",
+    "strength": 1.0,
+    "smoothing": "guided",
+    "compat": "auto",
+    "format": "JPEG",
+    "quality": 95,
+}
 """Parameters of `predict` and their defaults."""
 EXAMPLE_PARAMS = PARAMS | {"format": "PNG"}
 

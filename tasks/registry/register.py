@@ -167,7 +167,10 @@ def _create(
 
     use_store(settings)
     name = registered_name(model.metadata.spec.backbone)
-    with mlflow.start_run(run_id=mlflow_run, experiment_id=None if mlflow_run else experiment, run_name="register"):
+    run: dict[str, Any] = (
+        {"run_id": mlflow_run} if mlflow_run else {"experiment_id": experiment, "run_name": "registration"}
+    )
+    with mlflow.start_run(**run):
         logged = mlflow.pyfunc.log_model(name=name, **write_package(checkpoint, folder))
     try:
         client.create_registered_model(name)

@@ -11,7 +11,7 @@ Output lies in `<workspace>/<stage>/<key>/`; a `manifest.json` there means that 
 from tasks.stages.distill import distill_stage
 from tasks.stages.eigenbases import eigenbases_stage
 from tasks.stages.evaluate import evaluate_stage
-from tasks.stages.register import register_stage
+from tasks.stages.register import champion_stage, register_stage
 from tasks.stages.run import StageResult
 from tasks.stages.session import Session, open_session
 from tasks.stages.shard import shard_stage
@@ -20,6 +20,7 @@ from tasks.stages.stylize import stylize_stage
 __all__ = [
     "Session",
     "StageResult",
+    "champion_stage",
     "distill_stage",
     "eigenbases_stage",
     "evaluate_stage",

@@ -6,7 +6,7 @@ from typing import Any
 
 from pcakd.errors import TransientError
 from pcakd.storage import open_storage
-from tasks.registry import Decision, Gate, Registered, promote, register
+from tasks.registry import Decision, Gate, Registered, champion_of, promote, register
 from tasks.stages.run import stage_task
 from tasks.stages.session import Session
 
@@ -17,6 +17,12 @@ class Registration:
 
     registered: Registered
     decision: Decision
+
+
+@stage_task("find-champion")
+def champion_stage(session: Session, *, backbone: str) -> Registered | None:
+    """The champion of a backbone, None where there is none yet."""
+    return champion_of(backbone, settings=session.settings)
 
 
 @stage_task("register-student")

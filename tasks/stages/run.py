@@ -15,7 +15,8 @@ from tasks.stages.lease import Lease, lease
 from tasks.stages.session import Session
 from tasks.tracking import Tracker
 
-RETRIES = 4
+RETRIES = 6
+"""Waits of 3, 6, ... 96 seconds: three minutes in all."""
 
 
 @dataclass(frozen=True, kw_only=True)

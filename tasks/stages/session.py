@@ -1,6 +1,7 @@
 """What the stages of one flow run share: settings, workspace, the MLflow run, one Ray cluster."""
 
 import logging
+import os
 from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
 from typing import Any
@@ -37,10 +38,25 @@ def open_session(flow: str, *, workspace: str | None = None) -> Iterator[Session
     open_storage(settings.workspace)
     run_id, run_name, log = _prefect_run()
     with ExitStack() as stack:
+        stack.enter_context(_tracking_address(settings.tracking_uri))
         tracker = stack.enter_context(open_tracker(settings, flow, flow_run=run_id or "none"))
         holder = f"flow run {run_name}" if run_name else f"a {flow} without Prefect"
         log.info("workspace %s", settings.workspace)
         yield Session(settings, tracker, holder, log, stack)
+
+
+@contextmanager
+def _tracking_address(uri: str) -> Iterator[None]:
+    """Let all of this process, where models:/ names are looked up too, use the session's MLflow."""
+    before = os.environ.get("MLFLOW_TRACKING_URI")
+    os.environ["MLFLOW_TRACKING_URI"] = uri
+    try:
+        yield
+    finally:
+        if before is None:
+            del os.environ["MLFLOW_TRACKING_URI"]
+        else:
+            os.environ["MLFLOW_TRACKING_URI"] = before
 
 
 def _prefect_run() -> tuple[str | None, str | None, Any]:

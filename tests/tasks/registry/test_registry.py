@@ -191,7 +191,9 @@ def test_a_version_that_misses_its_example_gets_no_alias(settings, champion, mon
     )
 
 
-def test_mlflow_models_serve_answers_the_same_over_http_where_pcakd_is_not_installed(settings, champion, tmp_path):
+def test_mlflow_models_serve_answers_the_same_over_http_with_the_code_that_came_with_the_model(
+    settings, champion, tmp_path
+):
     """The served process runs outside the project's tree; the code comes with the model."""
     with socket.socket() as free:
         free.bind(("127.0.0.1", 0))

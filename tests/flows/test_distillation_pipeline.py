@@ -1,0 +1,152 @@
+"""The pipeline under kills, twice at once, and with MLflow away; real Prefect, Ray and MLflow."""
+
+import json
+import signal
+import subprocess
+import time
+from collections import Counter
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import pytest
+from mlflow import MlflowClient
+
+from pcakd.storage import open_storage
+from tasks.registry import champion_of
+from tasks.settings import Settings
+from tests.flows.small import parameters
+from tests.servers.processes import MlflowServer, end, prefect_server, start, wait_until
+
+pytestmark = [pytest.mark.slow, pytest.mark.timeout(1500)]
+STAGES = ("shards", "eigenbases", "students", "evaluations")
+
+
+@pytest.fixture(scope="module")
+def prefect(tmp_path_factory) -> Iterator[str]:
+    with prefect_server(tmp_path_factory.mktemp("prefect")) as url:
+        yield url
+
+
+class Pipeline:
+    """Runs of one pipeline in one workspace."""
+
+    def __init__(self, folder: Path, prefect: str, assets: Path, *, tracking_uri: str = "", steps: int = 4) -> None:
+        self.folder, self.workspace = folder, folder / "workspace"
+        self.environment = {
+            "PREFECT_API_URL": prefect,
+            "PCAKD_HOME": str(folder / "home"),
+            "PCAKD_NUM_CPUS": "2",
+            "OMP_NUM_THREADS": "1",
+            "MLFLOW_TRACKING_URI": tracking_uri,
+        }
+        (folder / "parameters.json").write_text(json.dumps(parameters(assets, folder, steps=steps)))
+        self.log = folder / "log"
+        self.settings = Settings.read(workspace=str(self.workspace))
+        if tracking_uri:
+            self.settings = Settings(
+                home=folder / "home", workspace=str(self.workspace), tracking_uri=tracking_uri, experiment="pcakd"
+            )
+
+    def start(self) -> subprocess.Popen:
+        words = ["tests.flows.small", str(self.workspace), str(self.folder / "parameters.json")]
+        return start(words, self.log, **self.environment)
+
+    def run(self) -> None:
+        process = self.start()
+        process.wait(600)
+        assert process.returncode == 0, self.log.read_text()[-3000:]
+
+    def kill_when(self, true: Callable[[], object]) -> None:
+        process = self.start()
+        try:
+            wait_until(true, process, self.log)
+        finally:
+            end(process, signal.SIGKILL)
+
+    def files(self, pattern: str) -> list[Path]:
+        return sorted(self.workspace.glob(pattern))
+
+    def outcomes(self) -> Counter:
+        """(stage, "made" or "reused") → how often, over all runs."""
+        client = MlflowClient(self.settings.tracking_uri)
+        experiment = client.get_experiment_by_name("pcakd")
+        runs = client.search_runs([experiment.experiment_id], max_results=1000)
+        return Counter((run.info.run_name, run.data.tags.get("pcakd.outcome")) for run in runs)
+
+    def versions(self) -> list:
+        return MlflowClient(self.settings.tracking_uri).search_model_versions("name = 'pcakd-mobilenet'")
+
+
+def test_killed_at_every_stage_boundary_and_in_training_it_goes_on_and_registers_one_version(tmp_path, prefect, assets):
+    pipeline = Pipeline(tmp_path, prefect, assets, steps=60)
+    written: dict[str, tuple] = {}
+
+    def finished(stage: str) -> list[Path]:
+        return pipeline.files(f"{stage}/*/manifest.json")
+
+    def snapshot() -> None:
+        for stage in STAGES:
+            for path in finished(stage):
+                stamp = (path, path.stat().st_mtime_ns, path.read_bytes())
+                assert written.setdefault(stage, stamp) == stamp, f"{stage} was made again"
+
+    pipeline.kill_when(lambda: finished("shards"))
+    snapshot()
+    pipeline.kill_when(lambda: finished("eigenbases"))
+    snapshot()
+    pipeline.kill_when(lambda: pipeline.files("students/*/student.state.pt"))
+    assert not finished("students")
+    pipeline.kill_when(lambda: finished("students"))
+    snapshot()
+    pipeline.kill_when(lambda: finished("evaluations"))
+    snapshot()
+    pipeline.run()
+    snapshot()
+    pipeline.run()
+    snapshot()
+    assert set(written) == set(STAGES)
+    outcomes = pipeline.outcomes()
+    for stage in STAGES:
+        assert outcomes[stage, "made"] <= 1, outcomes
+        assert outcomes[stage, "reused"] >= 2, outcomes
+    assert outcomes["registration", "made"] == 1
+    assert len(pipeline.versions()) == 1
+    assert champion_of("mobilenet", settings=pipeline.settings).version == 1
+
+
+def test_two_runs_at_once_both_end_well_and_every_stage_is_made_once(tmp_path, prefect, assets):
+    pipeline = Pipeline(tmp_path, prefect, assets)
+    runs = [pipeline.start(), pipeline.start()]
+    for process in runs:
+        assert process.wait(900) == 0, pipeline.log.read_text()[-3000:]
+    outcomes = pipeline.outcomes()
+    for stage in STAGES:
+        assert (outcomes[stage, "made"], outcomes[stage, "reused"]) == (1, 1), outcomes
+        assert len(pipeline.files(f"{stage}/*/manifest.json")) == 1
+    assert len(pipeline.versions()) == 1
+
+
+def test_mlflow_stopped_in_training_costs_neither_metrics_nor_model(tmp_path, prefect, assets):
+    server = MlflowServer(tmp_path)
+    server.start()
+    try:
+        pipeline = Pipeline(tmp_path, prefect, assets, tracking_uri=server.uri, steps=60)
+        process = pipeline.start()
+        wait_until(lambda: pipeline.files("students/*/student.state.pt"), process, pipeline.log)
+        server.stop()
+        wait_until(lambda: pipeline.files("students/*/manifest.json"), process, pipeline.log)
+        time.sleep(5)
+        server.start()
+        assert process.wait(900) == 0, pipeline.log.read_text()[-3000:]
+        client = MlflowClient(server.uri)
+        experiment = client.get_experiment_by_name("pcakd")
+        runs = {run.info.run_name: run for run in client.search_runs([experiment.experiment_id])}
+        steps = {metric.step for metric in client.get_metric_history(runs["students"].info.run_id, "loss.total")}
+        assert max(steps) == 72
+        assert "does not answer" in pipeline.log.read_text()
+        champion = champion_of("mobilenet", settings=pipeline.settings)
+        manifest = json.loads(pipeline.files("students/*/manifest.json")[0].read_text())
+        assert champion.digest == manifest["model_digest"]
+        assert open_storage(pipeline.files("students/*")[0]).exists(manifest["model"])
+    finally:
+        server.stop()
