@@ -47,6 +47,10 @@ class EngineSettings:
             )
 
 
+_TIDY_EVERY = 16
+"""Strips of a large photo after which freed memory goes back to the kernel: threads' heaps grow by a gigabyte
+within one pass over a 16K photo otherwise, in pieces between tensors of many sizes."""
+
 Maps = Callable[[int, Rows, list[Statistics]], tuple[Rows, AffineMap | None]]
 """A level, its features and their statistics (whole photo, then regions) → features, and a map still to be applied."""
 
@@ -61,7 +65,8 @@ class _Run:
         self.device = _device(student)
         self.network = Network(student, precisions(settings.precision, self.device, student.spec.backbone))
         self.photo = PhotoRows(photo, student.spec.multiple, self.device)
-        if self.device.type == "cpu" and self.photo.height * self.photo.width >= LARGE:
+        self.large = self.device.type == "cpu" and self.photo.height * self.photo.width >= LARGE
+        if self.large:
             return_freed_memory()
         budget = int(self._budget(settings) * share)
         self.strip_bytes = STRIP_BYTES if self.device.type == "cpu" else max(STRIP_BYTES, budget // 16)
@@ -105,9 +110,24 @@ class _Run:
             regions = [] if weights is None else weights[:, :, start:stop].split(1, dim=1)
             return [moments(rows), *(moments(rows, region) for region in regions)]
 
-        parts = map_strips(strip, self.strips(source), self.device)
+        parts = self._map(strip, source)
         found = [sum_moments(list(column)).statistics() for column in zip(*parts, strict=True)]
         return stored or source, found
+
+    def _map(self, work: Callable[[int, int], T], source: Rows) -> list[T]:
+        """work(start, stop) of every strip of a source."""
+        strips = self.strips(source)
+        if not self.large:
+            return map_strips(work, strips, self.device)
+        every = {start for start, _ in strips[_TIDY_EVERY - 1 :: _TIDY_EVERY]}
+
+        def tidied(start: int, stop: int) -> T:
+            result = work(start, stop)
+            if start in every:
+                return_freed_memory()
+            return result
+
+        return map_strips(tidied, strips, self.device)
 
     def strips(self, source: Rows) -> list[tuple[int, int]]:
         """Strips of a source: of the photo's own width, so that its inner features are counted, too."""
@@ -150,7 +170,7 @@ class _Run:
             if start < stop:
                 sink(start, x.rows(start, stop)[..., : self.photo.size[1]])
 
-        map_strips(strip, self.strips(x), self.device)
+        self._map(strip, x)
 
 
 def encode_statistics(
