@@ -72,10 +72,8 @@ def test_registering_the_same_weights_again_gives_the_same_version(settings, cha
 
 def test_two_registrations_of_the_same_weights_at_once_leave_one_version(settings):
     found = []
-    threads = [
-        threading.Thread(target=lambda: found.append(register(student(9, "mobilenet"), settings=settings)))
-        for _ in range(2)
-    ]
+    checkpoint = student(9, "mobilenet")  # drawn once: two threads would draw from one random generator
+    threads = [threading.Thread(target=lambda: found.append(register(checkpoint, settings=settings))) for _ in range(2)]
     for thread in threads:
         thread.start()
     for thread in threads:
