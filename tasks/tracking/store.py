@@ -32,7 +32,23 @@ def prepare_store(tracking_uri: str, experiment: str) -> str:
     with _preparing, (database.parent / f".{database.name}.lock").open("w") as lock:
         # Two processes that create the tables at once trip over each other.
         fcntl.flock(lock, fcntl.LOCK_EX)
-        return _experiment_id(tracking_uri, experiment, (database.parent / "artifacts").as_uri())
+        artifacts = (database.parent / "artifacts").as_uri()
+        if not database.exists():
+            _create_database(database, artifacts)
+        return _experiment_id(tracking_uri, experiment, artifacts)
+
+
+def _create_database(database: Path, artifacts: str) -> None:
+    """Make MLflow's tables under another name first: SQLite's schema changes are not undone when a process is
+    killed between two of them, and MLflow cannot go on from a half-made schema."""
+    quiet_environment()
+    from mlflow.store.tracking.sqlalchemy_store import SqlAlchemyStore
+
+    for leftover in database.parent.glob(f".{database.name}.new*"):
+        leftover.unlink()
+    fresh = database.with_name(f".{database.name}.new")
+    SqlAlchemyStore(f"sqlite:///{fresh}", artifacts).engine.dispose()
+    os.replace(fresh, database)
 
 
 def _experiment_id(tracking_uri: str, name: str, location: str | None) -> str:
