@@ -3,10 +3,14 @@
 import os
 from collections.abc import Iterator
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import pytest
 
 from tests.servers.s3 import S3Server
+
+if TYPE_CHECKING:
+    from tests.servers.postgres import Postgres
 
 ROOT = Path(__file__).resolve().parents[1]
 
@@ -68,6 +72,17 @@ def ceph_bucket(ceph: S3Server, monkeypatch: pytest.MonkeyPatch) -> str:
     for name, value in ceph.environment().items():
         monkeypatch.setenv(name, value)
     return ceph.new_bucket()
+
+
+@pytest.fixture(scope="session")
+def postgres() -> Iterator["Postgres"]:
+    """A PostgreSQL server; each test that uses it creates databases of its own."""
+    from tests.servers.postgres import postgres_server, why_not
+
+    if reason := why_not():
+        missing(reason)
+    with postgres_server() as server:
+        yield server
 
 
 @pytest.fixture(scope="session")

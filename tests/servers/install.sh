@@ -11,6 +11,8 @@ need ceph-mon ceph-mon          # an S3 server that judges, for the storage and 
 need ceph-osd ceph-osd
 need radosgw radosgw
 need ceph ceph-common
+# PostgreSQL's programs are on nobody's PATH.
+if ! compgen -G "/usr/lib/postgresql/*/bin/initdb" >/dev/null; then need initdb postgresql; fi
 
 if [ ${#packages[@]} -eq 0 ]; then exit 0; fi
 if [ "$(id -u)" != 0 ] || ! command -v apt-get >/dev/null; then
@@ -19,4 +21,9 @@ if [ "$(id -u)" != 0 ] || ! command -v apt-get >/dev/null; then
 fi
 export DEBIAN_FRONTEND=noninteractive
 apt-get update -qq
+if [[ " ${packages[*]} " == *" postgresql "* ]]; then
+  # The tests start servers of their own; the one that the package would start has no work here.
+  apt-get install -y -qq --no-install-recommends postgresql-common >/dev/null
+  sed -ri 's/^#?(create_main_cluster) .*$/\1 = false/' /etc/postgresql-common/createcluster.conf
+fi
 apt-get install -y -qq --no-install-recommends "${packages[@]}" >/dev/null

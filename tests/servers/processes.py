@@ -56,11 +56,12 @@ def wait_until(true: Callable[[], object], process: subprocess.Popen, log: Path,
 
 
 @contextmanager
-def prefect_server(folder: Path) -> Iterator[str]:
-    """A Prefect server; its API address."""
+def prefect_server(folder: Path, database: str = "") -> Iterator[str]:
+    """A Prefect server; its API address. database: SQLAlchemy's address of one; empty: a SQLite file."""
     port, log = free_port(), folder / "prefect-server.log"
     words = ["prefect", "server", "start", "--host", "127.0.0.1", "--port", str(port)]
-    process = start(words, log, PREFECT_HOME=str(folder / "prefect"))
+    where = {"PREFECT_SERVER_DATABASE_CONNECTION_URL": database} if database else {}
+    process = start(words, log, PREFECT_HOME=str(folder / "prefect"), **where)
     try:
         wait_until(lambda: answers(f"http://127.0.0.1:{port}/api/health"), process, log)
         yield f"http://127.0.0.1:{port}/api"
@@ -69,19 +70,26 @@ def prefect_server(folder: Path) -> Iterator[str]:
 
 
 class MlflowServer:
-    """An MLflow server that can be stopped and started again at its address."""
+    """An MLflow server that can be stopped and started again at its address.
 
-    def __init__(self, folder: Path) -> None:
+    database: SQLAlchemy's address of one; empty: a SQLite file. artifacts: where they are kept; empty: a folder.
+    environment: beside this process's, as the one of an S3 server that artifacts are on.
+    """
+
+    def __init__(self, folder: Path, *, database: str = "", artifacts: str = "", **environment: str) -> None:
         self.folder, self.port = folder, free_port()
+        self.database = database or f"sqlite:///{folder / 'mlflow.db'}"
+        self.artifacts = artifacts or (folder / "artifacts").as_uri()
+        self.environment = environment
         self.uri = f"http://127.0.0.1:{self.port}"
         self.log = folder / "mlflow-server.log"
         self.process: subprocess.Popen | None = None
 
     def start(self) -> None:
         words = ["mlflow", "server", "--host", "127.0.0.1", "--port", str(self.port), "--workers", "1"]
-        words += ["--backend-store-uri", f"sqlite:///{self.folder / 'mlflow.db'}"]
-        words += ["--serve-artifacts", "--artifacts-destination", (self.folder / "artifacts").as_uri()]
-        self.process = start(words, self.log)
+        words += ["--backend-store-uri", self.database]
+        words += ["--serve-artifacts", "--artifacts-destination", self.artifacts]
+        self.process = start(words, self.log, **self.environment)
         wait_until(lambda: answers(f"{self.uri}/health"), self.process, self.log)
 
     def stop(self) -> None:
