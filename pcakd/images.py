@@ -15,6 +15,7 @@ from pathlib import Path
 import numpy as np
 from PIL import Image, ImageCms, ImageOps, UnidentifiedImageError
 
+from pcakd.environment import whole_number
 from pcakd.errors import PhotoError, UsageError
 
 DEFAULT_MAX_PIXELS = 1 << 28
@@ -61,12 +62,7 @@ PhotoSource = str | os.PathLike | bytes | Image.Image | np.ndarray | Photo
 
 def max_pixels_default() -> int:
     """The pixel limit of a photo: PCAKD_MAX_PIXELS, else `DEFAULT_MAX_PIXELS`."""
-    value = os.environ.get("PCAKD_MAX_PIXELS", "")
-    if not value:
-        return DEFAULT_MAX_PIXELS
-    if not value.isdecimal() or int(value) < 1:
-        raise UsageError(f"PCAKD_MAX_PIXELS is {value!r}: give a whole number of pixels, 1 or more")
-    return int(value)
+    return whole_number("PCAKD_MAX_PIXELS", unit="pixels") or DEFAULT_MAX_PIXELS
 
 
 def read_photo(

@@ -7,6 +7,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import TYPE_CHECKING
 
+from pcakd.environment import setting, whole_number
 from pcakd.errors import TransientError, UsageError
 
 if TYPE_CHECKING:
@@ -42,13 +43,13 @@ def ray_cluster(
     if ray.is_initialized():
         yield ray.get_runtime_context()
         return
-    address = os.environ.get("RAY_ADDRESS", "")
+    address = setting("RAY_ADDRESS")
     options: dict = {
         "log_to_driver": False,
         "logging_level": logging.ERROR,
         "configure_logging": False,
         "include_dashboard": False,
-        "_temp_dir": os.environ.get("PCAKD_RAY_TEMP_DIR") or None,
+        "_temp_dir": setting("PCAKD_RAY_TEMP_DIR") or None,
     }
     if address and address != "local":
         options = {
@@ -60,10 +61,10 @@ def ray_cluster(
     else:
         options |= {
             "address": "local",
-            "num_cpus": num_cpus or _number("PCAKD_NUM_CPUS"),
+            "num_cpus": num_cpus or whole_number("PCAKD_NUM_CPUS"),
             "num_gpus": num_gpus,
             "object_store_memory": object_store_bytes
-            or (_number("PCAKD_OBJECT_STORE_MB") or 0) << 20
+            or (whole_number("PCAKD_OBJECT_STORE_MB") or 0) << 20
             or DEFAULT_OBJECT_STORE_BYTES,
         }
     if address not in ("", "local", "auto"):
@@ -84,8 +85,8 @@ def ray_cluster(
 
 def import_ray_quietly() -> None:
     """Set what Ray reads at its import. Values that the user set stay."""
-    for name, value in _ENVIRONMENT.items():
-        os.environ.setdefault(name, value)
+    for name, default in _ENVIRONMENT.items():
+        os.environ.setdefault(name, default)
 
 
 def _check_reachable(address: str) -> None:
@@ -114,12 +115,3 @@ def cluster_gpus() -> int:
     import ray
 
     return int(ray.cluster_resources().get("GPU", 0))
-
-
-def _number(name: str) -> int | None:
-    value = os.environ.get(name, "")
-    if not value:
-        return None
-    if not value.isdecimal() or int(value) < 1:
-        raise UsageError(f"{name} is {value!r}: give a whole number, 1 or more")
-    return int(value)

@@ -1,19 +1,13 @@
-"""Where the pipeline keeps things: one module reads the environment (`PCAKD_*`, MLFLOW_TRACKING_URI).
+"""Where the pipeline keeps things, from PCAKD_HOME, PCAKD_WORKSPACE, PCAKD_EXPERIMENT and MLFLOW_TRACKING_URI.
 
-    PCAKD_HOME            local folder for everything that is not a result       [.local]
-    PCAKD_WORKSPACE       folder or s3:// prefix of stage outputs                [PCAKD_HOME/workspace]
-    MLFLOW_TRACKING_URI   tracking server          [a SQLite file in the workspace, or in PCAKD_HOME
-                                                    where the workspace is on S3]
-    PCAKD_EXPERIMENT      MLflow experiment                                      [pcakd]
-
-tasks/cluster.py reads the ones of Ray, pcakd/storage those of S3.
+All variables, with what they mean and their defaults, stand in `pcakd.environment`.
 """
 
 import os
 from dataclasses import dataclass
 from pathlib import Path
 
-from pcakd.errors import UsageError
+from pcakd.environment import setting
 
 QUIET = {
     "DO_NOT_TRACK": "1",
@@ -36,8 +30,8 @@ QUIET = {
 
 def quiet_environment() -> None:
     """Set `QUIET` where the user set nothing; before Prefect or MLflow is imported."""
-    for name, value in QUIET.items():
-        os.environ.setdefault(name, value)
+    for name, default in QUIET.items():
+        os.environ.setdefault(name, default)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -55,15 +49,13 @@ class Settings:
 
     @classmethod
     def read(cls, *, workspace: str | None = None) -> "Settings":
-        """From the environment; `workspace` counts before PCAKD_WORKSPACE. Raises UsageError."""
-        home = Path(os.environ.get("PCAKD_HOME") or ".local").expanduser().absolute()
-        place = workspace or os.environ.get("PCAKD_WORKSPACE") or str(home / "workspace")
+        """From the environment; `workspace` counts before PCAKD_WORKSPACE."""
+        home = Path(setting("PCAKD_HOME") or ".local").expanduser().absolute()
+        place = workspace or setting("PCAKD_WORKSPACE") or str(home / "workspace")
         if not place.startswith("s3://"):
             place = os.path.abspath(os.path.expanduser(place))
-        uri = os.environ.get("MLFLOW_TRACKING_URI") or embedded_uri(Path(place) if place[:5] != "s3://" else home)
-        experiment = os.environ.get("PCAKD_EXPERIMENT") or "pcakd"
-        if not experiment.strip():
-            raise UsageError("PCAKD_EXPERIMENT is blank: give the name of an MLflow experiment")
+        uri = setting("MLFLOW_TRACKING_URI") or embedded_uri(Path(place) if place[:5] != "s3://" else home)
+        experiment = setting("PCAKD_EXPERIMENT") or "pcakd"
         return cls(home=home, workspace=place, tracking_uri=uri, experiment=experiment)
 
     @property

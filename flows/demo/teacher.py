@@ -1,10 +1,10 @@
 """The best teacher that can be had at once: real weights if they are here or near, else a built-in student."""
 
-import os
 import socket
 from pathlib import Path
 from urllib.parse import urlsplit
 
+from pcakd.environment import setting
 from pcakd.errors import PcakdError
 from pcakd.teacher import load_teacher
 from pcakd.teacher.registry import TEACHERS
@@ -20,9 +20,9 @@ def choose_teacher() -> tuple[str, str]:
     PCAKD_TEACHER as it is; weights in the folder PCAKD_TEACHERS or in torchvision's cache; a small
     download if the network allows it; else the built-in MobileNet student.
     """
-    if given := os.environ.get("PCAKD_TEACHER"):
+    if given := setting("PCAKD_TEACHER"):
         return given, "PCAKD_TEACHER names it"
-    if os.environ.get("PCAKD_TEACHERS"):
+    if setting("PCAKD_TEACHERS"):
         for name in ("mobilenet-v1", *TEACHERS):
             if not _downloads(name) and _loads(name):
                 return name, "its weights are in the folder that PCAKD_TEACHERS names"

@@ -11,6 +11,7 @@ from flows.stack.processes import log_file, running
 from flows.stack.processes import up as start_all
 from flows.stack.services import Stack
 from pcakd.cli.main import run
+from pcakd.environment import setting
 from pcakd.errors import TransientError
 
 
@@ -32,7 +33,7 @@ def up() -> None:
     """Start what is not running, and wait until it answers."""
     stack = Stack.read()
     start_all(stack, click.echo)
-    if os.environ.get("PCAKD_PHOTOS"):
+    if setting("PCAKD_PHOTOS"):
         deploy(stack)
         click.echo("deployments: shard-dataset nightly, distillation-pipeline weekly, the others by hand")
     else:

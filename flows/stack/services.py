@@ -17,6 +17,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 
+from pcakd.environment import setting
 from pcakd.errors import UsageError
 from tasks.settings import QUIET
 
@@ -59,7 +60,7 @@ class Stack:
     def read(cls) -> "Stack":
         """From the environment. Raises UsageError for a port that is none."""
         return cls(
-            data=Path(os.environ.get("PCAKD_STACK_DATA") or ".local/stack").expanduser().absolute(),
+            data=Path(setting("PCAKD_STACK_DATA") or ".local/stack").expanduser().absolute(),
             prefect_port=_port("PCAKD_PREFECT_PORT", 4200),
             mlflow_port=_port("PCAKD_MLFLOW_PORT", 5000),
             ray_port=_port("PCAKD_RAY_PORT", 6379),
@@ -79,7 +80,7 @@ class Stack:
             "PREFECT_API_URL": f"{self.prefect_url}/api",
             "MLFLOW_TRACKING_URI": self.mlflow_url,
             "RAY_ADDRESS": f"{HOST}:{self.ray_port}",
-            "PCAKD_WORKSPACE": os.environ.get("PCAKD_WORKSPACE") or str(self.data / "workspace"),
+            "PCAKD_WORKSPACE": setting("PCAKD_WORKSPACE") or str(self.data / "workspace"),
         }
 
     def environment(self) -> dict[str, str]:
@@ -97,9 +98,9 @@ class Stack:
         mlflow_store = f"sqlite:///{self.data / 'mlflow' / 'mlflow.db'}"
         artifacts = (self.data / "mlflow" / "artifacts").as_uri()
         ray_options = ["--include-dashboard=false", "--disable-usage-stats"]
-        if cpus := os.environ.get("PCAKD_NUM_CPUS"):
+        if cpus := setting("PCAKD_NUM_CPUS"):
             ray_options.append(f"--num-cpus={cpus}")
-        if folder := os.environ.get("PCAKD_RAY_TEMP_DIR"):
+        if folder := setting("PCAKD_RAY_TEMP_DIR"):
             ray_options.append(f"--temp-dir={folder}")
         return [
             Service(
@@ -138,10 +139,10 @@ class Stack:
 
 
 def _port(name: str, default: int) -> int:
-    value = os.environ.get(name) or str(default)
-    if not value.isdecimal() or not 1 <= int(value) <= 65535:
-        raise UsageError(f"{name} is {value!r}: give a port, 1 to 65535")
-    return int(value)
+    port = setting(name) or str(default)
+    if not port.isdecimal() or not 1 <= int(port) <= 65535:
+        raise UsageError(f"{name} is {port!r}: give a port, 1 to 65535")
+    return int(port)
 
 
 def _listens(port: int) -> bool:

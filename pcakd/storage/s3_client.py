@@ -10,6 +10,7 @@ import urllib3.exceptions
 from botocore.exceptions import ClientError
 from botocore.parsers import ResponseParserError
 
+from pcakd.environment import setting
 from pcakd.errors import AccessError, FatalError, NotFoundError, PcakdError, UsageError
 
 MISSING = {"NoSuchKey", "NotFound"}
@@ -50,15 +51,15 @@ _NO_CREDENTIALS = (boto.NoCredentialsError, boto.PartialCredentialsError, boto.C
 
 def endpoint_from_environment() -> str | None:
     """PCAKD_S3_ENDPOINT_URL, None to leave the endpoint to boto3. Raises UsageError for what is no URL."""
-    value = os.environ.get("PCAKD_S3_ENDPOINT_URL", "").strip()
-    if not value:
+    url = setting("PCAKD_S3_ENDPOINT_URL")
+    if not url:
         return None
-    parts = urlsplit(value)
+    parts = urlsplit(url)
     if parts.scheme not in ("http", "https") or not parts.hostname:
-        raise UsageError(f"PCAKD_S3_ENDPOINT_URL is {_shown(value)!r}: give a URL like http://127.0.0.1:9000")
+        raise UsageError(f"PCAKD_S3_ENDPOINT_URL is {_shown(url)!r}: give a URL like http://127.0.0.1:9000")
     if parts.username or parts.password:
         raise UsageError("PCAKD_S3_ENDPOINT_URL holds credentials: give them in AWS_ACCESS_KEY_ID instead")
-    return value
+    return url
 
 
 def _shown(url: str) -> str:
@@ -70,7 +71,7 @@ def client_for(endpoint: str | None) -> Any:
     """The process's client for an endpoint: thread-safe, with no retries of its own (`retry.py` has them all)."""
     names = ("AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY", "AWS_SESSION_TOKEN", "AWS_PROFILE", "AWS_REGION")
     # A client keeps the credentials it was made with: other ones in the environment mean another client.
-    return _client(endpoint, os.getpid(), hash(tuple(os.environ.get(name) for name in names)))
+    return _client(endpoint, os.getpid(), hash(tuple(setting(name) for name in names)))
 
 
 @functools.lru_cache(maxsize=8)
@@ -88,7 +89,7 @@ def _client(endpoint: str | None, process: int, environment: int) -> Any:
         response_checksum_validation="when_required",
         s3={"addressing_style": "path" if endpoint else "auto"},
     )
-    region = os.environ.get("AWS_REGION") or os.environ.get("AWS_DEFAULT_REGION")
+    region = setting("AWS_REGION") or setting("AWS_DEFAULT_REGION")
     try:
         session = boto3.session.Session()
         region = region or session.region_name or "us-east-1"

@@ -13,6 +13,7 @@ from safetensors import SafetensorError, safe_open
 from torch import Tensor
 
 from pcakd.checkpoint import builtin_models, digest_tensors, read_tensors
+from pcakd.environment import setting
 from pcakd.errors import CheckpointError, TransientError, UsageError
 from pcakd.resolve import is_address
 from pcakd.teacher.networks import BUILDERS, Teacher
@@ -66,7 +67,7 @@ def _from_name(info: TeacherInfo) -> Teacher:
 
 def _candidates(info: TeacherInfo) -> Iterator[Path]:
     """Files in PCAKD_TEACHERS that are this teacher, the one of its name first."""
-    folder = os.environ.get("PCAKD_TEACHERS", "")
+    folder = setting("PCAKD_TEACHERS")
     if not folder:
         return
     if not Path(folder).is_dir():

@@ -1,0 +1,78 @@
+"""Every environment variable that pcakd reads, named once.
+
+Code reads them through `setting` and `whole_number`, which know no others; infra/.env.example documents them, and
+`make check` holds the two against each other.
+"""
+
+import os
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+from pcakd.errors import UsageError
+
+
+@dataclass(frozen=True, kw_only=True)
+class Variable:
+    """One environment variable."""
+
+    name: str
+    """As it stands in the environment."""
+    what: str
+    """What it sets."""
+    default: str = ""
+    """What counts where it is unset or empty, in words."""
+    secret: bool = False
+    """Whether its value must not be shown, logged or written into a file of the repository."""
+
+
+def _table(*variables: Variable) -> Mapping[str, Variable]:
+    return {variable.name: variable for variable in variables}
+
+
+VARIABLES = _table(
+    Variable(
+        name="PCAKD_HOME", what="local folder for tracking journals and the embedded tracking store", default=".local"
+    ),
+    Variable(name="PCAKD_WORKSPACE", what="folder or s3:// prefix of stage outputs", default="PCAKD_HOME/workspace"),
+    Variable(name="PCAKD_EXPERIMENT", what="name of the MLflow experiment", default="pcakd"),
+    Variable(name="PCAKD_TEACHERS", what="folder of teachers' weights (*.safetensors)", default="torchvision's cache"),
+    Variable(name="PCAKD_MAX_PIXELS", what="photos of more pixels are left out", default="268435456"),
+    Variable(name="PCAKD_S3_ENDPOINT_URL", what="address of the S3 server", default="AWS_ENDPOINT_URL, else AWS"),
+    Variable(name="PCAKD_NUM_CPUS", what="CPUs of a Ray that is started here", default="all of the machine"),
+    Variable(name="PCAKD_OBJECT_STORE_MB", what="object store of a Ray that is started here, MiB", default="512"),
+    Variable(name="PCAKD_RAY_TEMP_DIR", what="folder of a Ray that is started here", default="Ray's own"),
+    Variable(name="PCAKD_PHOTOS", what="folder or s3:// prefix of photos that the deployed flows take", default="none"),
+    Variable(name="PCAKD_TEACHER", what="teacher that the deployed flows distil from", default="vgg19"),
+    Variable(name="PCAKD_STACK_DATA", what="`make up`: folder of databases and logs", default=".local/stack"),
+    Variable(name="PCAKD_PREFECT_PORT", what="`make up`: port of the Prefect server", default="4200"),
+    Variable(name="PCAKD_MLFLOW_PORT", what="`make up`: port of the MLflow server", default="5000"),
+    Variable(name="PCAKD_RAY_PORT", what="`make up`: port of the Ray head", default="6379"),
+    Variable(
+        name="MLFLOW_TRACKING_URI",
+        what="tracking server and model registry",
+        default="a SQLite file in the workspace, or in PCAKD_HOME where the workspace is on S3",
+    ),
+    Variable(name="RAY_ADDRESS", what="Ray cluster of the stages, host:port", default="a local one for each run"),
+    Variable(name="AWS_ACCESS_KEY_ID", what="S3 credentials", default="boto3's files, or the instance's role"),
+    Variable(name="AWS_SECRET_ACCESS_KEY", what="S3 credentials", default="as above", secret=True),
+    Variable(name="AWS_SESSION_TOKEN", what="S3 credentials that expire", default="none", secret=True),
+    Variable(name="AWS_PROFILE", what="profile in boto3's files", default="default"),
+    Variable(name="AWS_REGION", what="region of the buckets", default="AWS_DEFAULT_REGION, the profile's, us-east-1"),
+    Variable(name="AWS_DEFAULT_REGION", what="region where AWS_REGION is unset", default="the profile's, us-east-1"),
+)
+"""Name → variable."""
+
+
+def setting(name: str) -> str:
+    """The variable's value without space around it, "" where it is unset. KeyError for a name not in `VARIABLES`."""
+    return os.environ.get(VARIABLES[name].name, "").strip()
+
+
+def whole_number(name: str, *, unit: str = "") -> int | None:
+    """The variable as a number of 1 or more, None where it is unset. Raises UsageError for anything else."""
+    text = setting(name)
+    if not text:
+        return None
+    if not text.isdecimal() or int(text) < 1:
+        raise UsageError(f"{name} is {text!r}: give a whole number{f' of {unit}' if unit else ''}, 1 or more")
+    return int(text)
