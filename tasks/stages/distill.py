@@ -15,7 +15,7 @@ from pcakd.shards import open_dataset
 from pcakd.storage import open_storage, sha256_hex
 from pcakd.storage.stage import StageOutput, read_manifest
 from pcakd.teacher import load_teacher
-from tasks.stages.lease import Lease
+from tasks.lease import Lease
 from tasks.stages.progress import StageProgress
 from tasks.stages.run import StageResult, StageWork, run_stage, send_files, stage_task
 from tasks.stages.session import Session

@@ -11,7 +11,7 @@ from prefect.tasks import exponential_backoff
 from pcakd.errors import TransientError
 from pcakd.storage import Storage
 from pcakd.storage.stage import StageOutput
-from tasks.stages.lease import Lease, lease
+from tasks.lease import Lease, lease
 from tasks.stages.session import Session
 from tasks.tracking import Tracker
 

@@ -9,8 +9,8 @@ from pathlib import Path
 import pytest
 
 from pcakd.storage import open_storage
-from tasks.stages import lease as module
-from tasks.stages.lease import SupersededError, acquire, lease
+from tasks import lease as module
+from tasks.lease import SupersededError, acquire, lease
 
 
 @pytest.fixture
@@ -63,7 +63,7 @@ def test_only_one_of_many_holds_it_at_a_time(workspace, quick):
 HOLD = """
 import sys, time
 from pcakd.storage import open_storage
-from tasks.stages.lease import acquire
+from tasks.lease import acquire
 acquire(open_storage(sys.argv[1]), holder="other process")
 print("held", flush=True)
 time.sleep(600)
@@ -73,7 +73,7 @@ time.sleep(600)
 @pytest.mark.slow
 def test_a_killed_holder_is_overtaken_at_once_and_a_living_one_is_not(workspace, tmp_path):
     process = subprocess.Popen(
-        [sys.executable, "-c", HOLD, str(tmp_path)], stdout=subprocess.PIPE, cwd=Path(__file__).parents[3]
+        [sys.executable, "-c", HOLD, str(tmp_path)], stdout=subprocess.PIPE, cwd=Path(__file__).parents[2]
     )
     assert process.stdout.readline() == b"held\n"
     waiting = threading.Event()
