@@ -11,7 +11,8 @@ from pcakd.errors import FatalError, PcakdError
 from pcakd.storage.base import Storage
 
 
-def _options(schema: pa.Schema) -> dict[str, Any]:
+def parquet_options(schema: pa.Schema) -> dict[str, Any]:
+    """How the project's tables are written: keywords of ParquetWriter."""
     # Encoded photos do not compress, have no use for a dictionary, and their min and max would be whole photos.
     plain = {field.name for field in schema if pa.types.is_binary(field.type) or pa.types.is_large_binary(field.type)}
     others = [name for name in schema.names if name not in plain]
@@ -29,7 +30,7 @@ def parquet_writer(storage: Storage, key: str, schema: pa.Schema) -> Iterator[pq
 
     Each `write_table(table, row_group_size=len(table))` is one row group: the caller decides on their size.
     """
-    with storage.writer(key) as file, pq.ParquetWriter(file, schema, **_options(schema)) as writer:
+    with storage.writer(key) as file, pq.ParquetWriter(file, schema, **parquet_options(schema)) as writer:
         yield writer
 
 

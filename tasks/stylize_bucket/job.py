@@ -15,12 +15,13 @@ from typing import Any
 
 import pyarrow as pa
 
+from pcakd.bulk.job import BucketJob, read_place
 from pcakd.errors import PhotoError, TransientError, UsageError
 from pcakd.images import FORMATS, encode_photo
 from pcakd.storage import ObjectInfo, Storage, open_storage, sha256_hex
 from pcakd.storage.parquet import read_parquet, write_parquet
 from pcakd.storage.stage import canonical_json
-from pcakd.stylizer import StylizeOptions, Stylizer
+from pcakd.stylizer import Stylizer
 
 FOLDER = "_pcakd"
 RESULTS = "results.parquet"
@@ -38,43 +39,6 @@ SCHEMA = pa.schema(
     ]
 )
 """One object: status "ok", the reason of a photo that cannot be read, or "unreachable"."""
-
-
-@dataclass(frozen=True, kw_only=True)
-class BucketJob:
-    """What a bulk job is told."""
-
-    source: str
-    """Folder or s3:// prefix with photos."""
-    dest: str
-    """Folder or s3:// prefix for the results; neither lies in the other."""
-    styles: tuple[str, ...]
-    """Style photos, local paths or s3:// addresses; several are pooled into one style."""
-    model: str = "vgg"
-    """Built-in name, checkpoint file, or models:/NAME@ALIAS."""
-    transform: str = "zca"
-    """Feature transform."""
-    strength: float = 1.0
-    """0: the content; 1: the full style."""
-    smoothing: str = "guided"
-    """"guided" or "none"."""
-    quality: int = 95
-    """Of JPEG and WebP results."""
-    limit: int | None = None
-    """Take only the first so many objects."""
-
-    def __post_init__(self) -> None:
-        if not self.styles:
-            raise UsageError("styles are empty: give at least one style photo")
-        if not 1 <= self.quality <= 100:
-            raise UsageError(f"quality is {self.quality}: give 1 to 100")
-        if self.limit is not None and self.limit < 1:
-            raise UsageError(f"limit is {self.limit}: give 1 or more")
-        self.options()
-
-    def options(self) -> StylizeOptions:
-        """Raises UsageError for values that are none."""
-        return StylizeOptions(transform=self.transform, strength=self.strength, smoothing=self.smoothing)  # type: ignore[arg-type]
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -115,7 +79,7 @@ def stylize_bucket(job: BucketJob, *, advance: Callable[[int], None] = lambda co
         table = read_parquet(record, RESULTS)
         return _report(job_id, stylizer.source, table.to_pylist(), record, reused=True)
     record.write("job.json", canonical_json(spec))
-    style = stylizer.style(*[_read(place) for place in job.styles])
+    style = stylizer.style(*[read_place(place) for place in job.styles])
     rows = []
     for entry in entries:
         rows.append(_one(source, dest, entry, stylizer, style, job))
@@ -143,11 +107,6 @@ def _one(
 def output_key(key: str) -> str:
     """The result's key: the photo's own, with ".png" behind a suffix that cannot be written."""
     return key if PurePosixPath(key).suffix.lower() in FORMATS else f"{key}.png"
-
-
-def _read(place: str) -> bytes:
-    parent, _, name = place.rpartition("/")
-    return open_storage(parent or ("/" if place.startswith("/") else ".")).read(name)
 
 
 def _report(job_id: str, model: str, rows: list[dict[str, Any]], record: Storage, *, reused: bool) -> BucketReport:

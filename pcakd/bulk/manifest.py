@@ -1,0 +1,186 @@
+"""A manifest: a table of the objects to take, each with an optional style and options of its own.
+
+    key,style,transform,strength,smoothing
+    album/a.jpg,,,,                       in every style of the job
+    album/b.jpg,evening,ot,0.7,none       in one of them, by its name
+
+CSV (UTF-8, a header, commas) or Parquet, by its suffix. Only `key` must be there; an empty value is the
+job's own. A key may come again with another style, never with the same.
+"""
+
+import csv
+import io
+import math
+from collections.abc import Iterable, Iterator
+from typing import Any, NamedTuple
+
+import pyarrow as pa
+import pyarrow.compute as pc
+
+from pcakd.errors import FatalError, NotFoundError, UsageError
+from pcakd.storage import Storage, open_storage, sha256_hex, shown
+from pcakd.storage.parquet import open_parquet
+
+COLUMNS = ("key", "style", "transform", "strength", "smoothing")
+SCHEMA = pa.schema(
+    [
+        ("key", pa.string()),
+        ("style", pa.string()),
+        ("transform", pa.string()),
+        ("strength", pa.float64()),
+        ("smoothing", pa.string()),
+        ("row", pa.int64()),
+    ]
+)
+CHOICES = {"transform": ("zca", "ot", "adain"), "smoothing": ("guided", "none")}
+CHUNK = 20_000
+
+
+class ManifestRow(NamedTuple):
+    """One row. style "": every style of the job; None: the job's own value; row: 1 is the first below the header."""
+
+    key: str
+    style: str
+    transform: str | None
+    strength: float | None
+    smoothing: str | None
+    row: int
+
+
+class Manifest:
+    """A manifest that has been read and checked; about 100 bytes of memory a row."""
+
+    def __init__(self, name: str, digest: str, table: pa.Table) -> None:
+        self.name, self.digest, self._table = name, digest, table
+
+    def __len__(self) -> int:
+        return len(self._table)
+
+    def rows(self) -> Iterator[ManifestRow]:
+        """In the order of keys, then styles."""
+        for batch in self._table.to_batches(max_chunksize=CHUNK):
+            yield from map(ManifestRow._make, zip(*(column.to_pylist() for column in batch.columns), strict=True))
+
+
+def read_manifest(place: str, styles: Iterable[str]) -> Manifest:
+    """Read and check a manifest, at a local path or s3:// address. styles: names that its rows may use.
+
+    Raises UsageError in one line, naming the file, the row, the value; NotFoundError, AccessError, TransientError.
+    """
+    parent, slash, name = place.rpartition("/")
+    storage, names = open_storage(parent or ("/" if slash else ".")), frozenset(styles)
+    suffix = name.rpartition(".")[2].lower()
+    if suffix not in ("csv", "parquet"):
+        raise UsageError(f"{place}: a manifest is a .csv or .parquet file")
+    if storage.head(name) is None:
+        raise NotFoundError(f"{place}: no such manifest")
+    data = storage.read(name)
+    read = _csv_rows if suffix == "csv" else _parquet_rows
+    chunks, chunk = [], []
+    for row in read(place, storage, name, data):
+        chunk.append(_checked(place, row, names))
+        if len(chunk) == CHUNK:
+            chunks.append(_table(chunk))
+            chunk = []
+    table = pa.concat_tables([*chunks, _table(chunk)])
+    if not len(table):
+        raise UsageError(f"{place}: holds no objects")
+    # UTF-8 sorts as code points do, which is the order that storages list keys in.
+    table = table.take(pc.sort_indices(table, [("key", "ascending"), ("style", "ascending")]))
+    manifest = Manifest(place, sha256_hex(data), table)
+    _check_duplicates(manifest)
+    return manifest
+
+
+def _csv_rows(place: str, storage: Storage, name: str, data: bytes) -> Iterator[tuple[int, dict[str, Any]]]:
+    try:
+        reader = csv.reader(io.TextIOWrapper(io.BytesIO(data), "utf-8-sig", newline=""), strict=True)
+        header = [title.strip() for title in next(reader, [])]
+        _check_columns(place, header)
+        row = 0
+        for values in reader:
+            if not values:
+                continue  # an empty line
+            row += 1
+            if len(values) != len(header):
+                raise UsageError(f"{place}: row {row} has {len(values)} values for {len(header)} columns")
+            yield row, dict(zip(header, values, strict=True))
+    except UnicodeDecodeError as error:
+        raise UsageError(f"{place}: is not a CSV file in UTF-8 (byte {error.start:,})") from None
+    except csv.Error as error:
+        raise UsageError(f"{place}: is not a CSV file (line {reader.line_num}: {error})") from None
+
+
+def _parquet_rows(place: str, storage: Storage, name: str, data: bytes) -> Iterator[tuple[int, dict[str, Any]]]:
+    try:
+        with open_parquet(storage, name, whole=True) as file:
+            _check_columns(place, file.schema_arrow.names)
+            row = 0
+            for batch in file.iter_batches(batch_size=CHUNK, use_threads=False):
+                for values in batch.to_pylist():
+                    row += 1
+                    yield row, values
+    except FatalError as error:
+        raise UsageError(f"{place}: is not a Parquet file ({error})") from None
+
+
+def _check_columns(place: str, names: list[str]) -> None:
+    if unknown := [name for name in names if name not in COLUMNS]:
+        raise UsageError(f"{place}: has a column {shown(unknown[0])!r}; columns are {', '.join(COLUMNS)}")
+    if "key" not in names:
+        raise UsageError(f"{place}: has no column key")
+    if len(set(names)) != len(names):
+        raise UsageError(f"{place}: has a column twice; columns are {', '.join(COLUMNS)}")
+
+
+def _checked(place: str, row: tuple[int, dict[str, Any]], styles: frozenset[str]) -> ManifestRow:
+    number, values = row
+
+    def wrong(name: str, why: str) -> UsageError:
+        return UsageError(f"{place}: row {number}: {name} is {shown(repr(values[name]))}: {why}")
+
+    def text(name: str) -> str | None:
+        value = values.get(name)
+        if value is not None and not isinstance(value, str):
+            raise wrong(name, "give a text")
+        return value or None
+
+    if (key := text("key")) is None:
+        raise UsageError(f"{place}: row {number}: key is empty")
+    if (style := text("style")) is not None and style not in styles:
+        raise wrong("style", f"use one of {', '.join(sorted(styles))}")
+    chosen = {}
+    for name, choices in CHOICES.items():
+        if (value := text(name)) is not None and value not in choices:
+            raise wrong(name, f"use one of {', '.join(choices)}")
+        chosen[name] = value
+    strength = values.get("strength")
+    if strength is not None and strength != "":
+        try:
+            strength = float(strength)
+        except (TypeError, ValueError):
+            strength = math.nan
+        if not 0 <= strength <= 1:
+            raise wrong("strength", "give a number from 0 to 1")
+    return ManifestRow(
+        key,
+        style or "",
+        chosen["transform"],
+        strength or None if strength == "" else strength,
+        chosen["smoothing"],
+        number,
+    )
+
+
+def _table(rows: list[ManifestRow]) -> pa.Table:
+    columns = list(zip(*rows, strict=True)) or [()] * len(SCHEMA)
+    return pa.table([pa.array(list(c), kind) for c, kind in zip(columns, SCHEMA.types, strict=True)], schema=SCHEMA)
+
+
+def _check_duplicates(manifest: Manifest) -> None:
+    last: ManifestRow | None = None
+    for row in manifest.rows():
+        if last and last.key == row.key and ("" in (last.style, row.style) or last.style == row.style):
+            first, second = sorted((last.row, row.row))
+            raise UsageError(f"{manifest.name}: row {second}: key {shown(row.key)!r} is in row {first} already")
+        last = row

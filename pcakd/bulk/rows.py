@@ -1,0 +1,89 @@
+"""Rows of a ledger: which one counts for an item, which items are left, which rows a new snapshot takes over."""
+
+import io
+from collections.abc import Iterable, Iterator
+from typing import Any
+
+import pyarrow as pa
+import pyarrow.parquet as pq
+
+from pcakd.bulk.schema import EXISTS, OK, ROW_SCHEMA
+from pcakd.errors import FatalError
+from pcakd.shards.tables import key_of
+from pcakd.storage.parquet import parquet_options
+
+_SAME = ("output", "transform", "strength", "smoothing")
+
+
+def rows_table(rows: list[dict[str, Any]]) -> pa.Table:
+    """Rows as a table of ROW_SCHEMA; what a row leaves out is null."""
+    return pa.Table.from_pylist(rows, ROW_SCHEMA)
+
+
+def rows_bytes(table: pa.Table) -> bytes:
+    """The table as a Parquet file."""
+    buffer = io.BytesIO()
+    with pq.ParquetWriter(buffer, table.schema, **parquet_options(table.schema)) as writer:
+        writer.write_table(table)
+    return buffer.getvalue()
+
+
+def merge_rows(items: pa.Table, tables: Iterable[pa.Table]) -> pa.Table:
+    """One row for each item that has any, in the items' order.
+
+    ok counts before a permanent failure, that before a passing one; of equals the one that finished last. So it
+    does not matter in which order rows came, nor how often. Raises FatalError for a row of no item.
+    """
+    table = pa.concat_tables([ROW_SCHEMA.empty_table(), *tables])
+    place = {pair: i for i, pair in enumerate(zip(items["key"].to_pylist(), items["style"].to_pylist(), strict=True))}
+    best: list[int] = [-1] * len(items)
+    ranks: list[tuple] = [()] * len(items)
+    columns = (
+        table["key"].to_pylist(),
+        table["style"].to_pylist(),
+        table["status"].to_pylist(),
+        table["passing"].to_pylist(),
+        table["finished"].cast(pa.int64()).to_pylist(),
+        table["run"].to_pylist(),
+    )
+    for i, (key, style, status, passing, finished, run) in enumerate(zip(*columns, strict=True)):
+        found = place.get((key, style))
+        if found is None:
+            raise FatalError(f"the ledger has a row of {key!r} in style {style!r}, which is no item of that part")
+        rank = (2 if status == OK else 0 if passing else 1, finished or 0, run or "")
+        if best[found] < 0 or rank > ranks[found]:
+            best[found], ranks[found] = i, rank
+    return table.take(pa.array([i for i in best if i >= 0], pa.int64()))
+
+
+def pending_items(items: pa.Table, rows: pa.Table) -> pa.Table:
+    """The items without a row, or with one whose failure may pass. rows: as `merge_rows` gives them."""
+    keys, styles, passing = (rows[name].to_pylist() for name in ("key", "style", "passing"))
+    final = {(key, style) for key, style, may_pass in zip(keys, styles, passing, strict=True) if not may_pass}
+    pairs = zip(items["key"].to_pylist(), items["style"].to_pylist(), strict=True)
+    return items.filter(pa.array([pair not in final for pair in pairs], pa.bool_()))
+
+
+def carried_rows(
+    parts: Iterable[pa.Table], old: Iterator[tuple[dict[str, Any], dict[str, Any]]], overwrite: str
+) -> Iterator[pa.Table]:
+    """For every part of a new snapshot the rows that it takes over: final ones, of items that have not changed.
+
+    parts: item tables; old: (item, row) of the snapshot before; both in the order of keys, then styles. An item has
+    not changed if the bytes that were read are those that are listed now, for the same output and options.
+    """
+    held = next(old, None)
+    for items in parts:
+        rows = []
+        for item in items.to_pylist():
+            name = key_of(item["key"]), item["style"]
+            while held is not None and (key_of(held[0]["key"]), held[0]["style"]) < name:
+                held = next(old, None)
+            if held is None or (held[0]["key"], held[0]["style"]) != (item["key"], item["style"]):
+                continue
+            before, row = held
+            read = (row["etag"], row["size"]) == (item["etag"], item["size"])
+            stands = not row["passing"] and (row["status"] != EXISTS or overwrite == "fail")
+            if read and stands and all(before[column] == item[column] for column in _SAME):
+                rows.append(row)
+        yield rows_table(rows)

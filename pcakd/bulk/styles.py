@@ -1,0 +1,72 @@
+"""The styles of a job: what is written as PLACE or NAME=PLACE becomes named styles of one photo or several."""
+
+import re
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Literal
+
+from pcakd.errors import UsageError
+
+Combine = Literal["each", "mix"]
+COMBINES: tuple[Combine, ...] = ("each", "mix")
+MIX = "mix"
+"""The name of the one style that `combine = "mix"` makes."""
+
+_NAMED = re.compile(r"([\w.-]+)=(.*)", re.DOTALL)
+_NAME = re.compile(r"\w[\w.-]{0,63}")
+
+
+@dataclass(frozen=True, kw_only=True)
+class StyleSpec:
+    """One style. photos: local paths or s3:// addresses; weights: how much each counts, in their order."""
+
+    name: str
+    photos: tuple[str, ...]
+    weights: tuple[float, ...]
+
+
+def parse_styles(styles: Sequence[str], combine: Combine, weights: Sequence[float]) -> dict[str, StyleSpec]:
+    """Name → style, sorted by name.
+
+    "each": every PLACE is a style called like its file without suffix; places of one NAME are pooled.
+    "mix": all places are pooled into one style called "mix". weights: one a place, for what is pooled;
+    empty: equal. Raises UsageError.
+    """
+    if not styles:
+        raise UsageError("styles are empty: give at least one style photo")
+    if combine not in COMBINES:
+        raise UsageError(f"combine is {combine!r}: use one of {', '.join(COMBINES)}")
+    if weights and len(weights) != len(styles):
+        raise UsageError(f"weights are {len(weights)} for {len(styles)} styles: give one each, or none")
+    if any(not 0 <= weight < float("inf") for weight in weights):
+        raise UsageError(f"weights are {', '.join(f'{w:g}' for w in weights)}: give numbers of 0 or more")
+    groups: dict[str, list[tuple[str, float]]] = {}
+    named: set[str] = set()
+    for place, weight in zip(styles, weights or [1.0] * len(styles), strict=True):
+        explicit = _NAMED.fullmatch(place)
+        name, place = (explicit[1], explicit[2]) if explicit else (_name_of(place), place)
+        if not place:
+            raise UsageError(f"styles has {explicit[0] if explicit else ''!r}: has no photo; write PLACE or NAME=PLACE")
+        if combine == MIX:
+            name = MIX
+        elif not _NAME.fullmatch(name):
+            raise UsageError(f"styles has the name {name!r}: use letters, digits, '.', '_' and '-', at most 64")
+        elif name in groups and not (explicit and name in named):
+            raise UsageError(f"styles has two called {name!r}: write NAME=PLACE to tell them apart")
+        if explicit:
+            named.add(name)
+        groups.setdefault(name, []).append((place, float(weight)))
+    if weights and all(len(group) == 1 for group in groups.values()):
+        raise UsageError('weights count where photos are pooled: set combine to "mix", or give photos the same NAME')
+    for name, group in groups.items():
+        if not sum(weight for _, weight in group):
+            raise UsageError(f"weights of style {name!r} are all 0")
+    return {
+        name: StyleSpec(name=name, photos=tuple(p for p, _ in group), weights=tuple(w for _, w in group))
+        for name, group in sorted(groups.items())
+    }
+
+
+def _name_of(place: str) -> str:
+    stem = re.sub(r"\.\w+$", "", place.rstrip("/").rpartition("/")[2])
+    return re.sub(r"[^\w.-]+", "-", stem)[:64].lstrip(".-") or "style"
