@@ -1,7 +1,7 @@
 """What a bulk job is told: validated once, from options or a TOML file, and what its id is made of."""
 
 import tomllib
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field, fields
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -17,6 +17,7 @@ from pcakd.bulk.naming import (
 from pcakd.bulk.schema import FORMAT
 from pcakd.bulk.styles import Combine, StyleSpec, parse_styles
 from pcakd.errors import NotFoundError, UsageError
+from pcakd.sizes import parse_allowance, parse_memory
 from pcakd.storage import open_storage, sha256_hex
 from pcakd.storage.stage import canonical_json
 
@@ -237,6 +238,7 @@ def load_job(path: str | Path, **changes: Any) -> tuple[BucketJob, RunOptions]:
     if not isinstance(run, dict):
         raise UsageError(f"{path}: run is {run!r}: write a table [run]")
     _check_types(values, BucketJob, f"{path}")
+    run = _parsed(run, f"{path}: [run]")
     _check_types(run, RunOptions, f"{path}: [run]")
     values = _beside(values, path.parent)
     for name, value in changes.items():
@@ -247,6 +249,19 @@ def load_job(path: str | Path, **changes: Any) -> tuple[BucketJob, RunOptions]:
         return BucketJob(**values), RunOptions(**run)
     except UsageError as error:
         raise UsageError(f"{path}: {error}") from None
+
+
+def _parsed(run: dict[str, Any], name: str) -> dict[str, Any]:
+    """Sizes and shares may be written as on the command line."""
+    parsers: dict[str, Callable[[str], float]] = {"memory_limit": parse_memory, "max_failed": parse_allowance}
+    run = dict(run)
+    for key, parse in parsers.items():
+        if isinstance(value := run.get(key), str):
+            try:
+                run[key] = parse(value)
+            except UsageError as error:
+                raise UsageError(f"{name}: {key} is {error}") from None
+    return run
 
 
 _KINDS: dict[str, tuple[tuple[type, ...], str]] = {

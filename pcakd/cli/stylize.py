@@ -1,6 +1,5 @@
 """`pcakd stylize`."""
 
-import re
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -10,6 +9,7 @@ import click
 
 from pcakd.errors import EXIT_PARTIAL, PhotoError, UsageError
 from pcakd.images import FORMATS, encode_photo, format_for, max_pixels_default, read_photo
+from pcakd.sizes import parse_memory
 
 if TYPE_CHECKING:
     from pcakd.style import Style
@@ -26,10 +26,10 @@ class MemorySize(click.ParamType):
     def convert(self, value: object, param: click.Parameter | None, ctx: click.Context | None) -> int:
         if isinstance(value, int):
             return value
-        match = re.fullmatch(r"(\d+(?:\.\d+)?)\s*([MG])(?:i?B)?", str(value).strip(), re.IGNORECASE)
-        if not match:
-            self.fail(f"{value!r} is not a memory size; write it as 1500MB or 2GB", param, ctx)
-        return int(float(match[1]) * (1 << 20 if match[2].upper() == "M" else 1 << 30))
+        try:
+            return parse_memory(str(value))
+        except UsageError as error:
+            self.fail(str(error), param, ctx)
 
 
 @click.command()

@@ -1,0 +1,221 @@
+"""`pcakd stylize-bucket`."""
+
+from pathlib import Path
+from typing import Any
+
+import click
+from click.core import ParameterSource
+
+from pcakd.bulk.job import BucketJob, RunOptions, load_job
+from pcakd.cli.stylize import MemorySize
+from pcakd.errors import EXIT_OK, EXIT_PARTIAL, UsageError
+from pcakd.sizes import parse_allowance, shown_bytes
+
+EXAMPLES = """\b
+Examples:
+  pcakd stylize-bucket photos/ out/ --style evening.jpg
+  pcakd stylize-bucket s3://in/album s3://out/album --style evening.jpg --style rain.jpg
+      every photo in both styles: a.evening.jpg, a.rain.jpg
+  pcakd stylize-bucket in/ out/ --style a.jpg --style b.jpg --combine mix --weight 3 --weight 1
+      one style, pooled from two photos
+  pcakd stylize-bucket s3://in s3://out --style evening.jpg --include '*.jpg' --dry-run
+      list and plan, write nothing
+  pcakd stylize-bucket --job job.toml --limit 100
+      a job file; options given beside it win
+
+\b
+Job file (fields as the options, with _ for -; places count from the file's folder):
+  source = "s3://in/album"
+  dest = "s3://out/album"
+  styles = ["evening.jpg", "rain=weather/04.jpg"]
+  model = "models:/pcakd-vgg@champion"
+  [run]
+  workers = 4
+  max_failed = "5%"
+
+\b
+Manifest (CSV or Parquet; only key is needed, empty is the job's own):
+  key,style,transform,strength,smoothing
+  a.jpg,evening,ot,0.7,none
+
+\b
+S3: AWS_ACCESS_KEY_ID, AWS_SECRET_ACCESS_KEY, AWS_REGION as usual; PCAKD_S3_ENDPOINT_URL
+for a server that is not AWS. Ray: RAY_ADDRESS attaches to a cluster, otherwise one is
+started on this machine for the run.
+
+\b
+Interrupted? The same command goes on where it stopped. Finished? It lists SRC, does what is
+new or changed since, and tries again what failed for a reason that may pass. Everything
+known is under DEST/_pcakd/<job id>/; the last line says where the report is.
+
+\b
+Exit codes: 0 done, 2 usage, 3 some photos failed (the report says which and why),
+4 gave up, the same command may help, 5 fatal."""
+
+
+class Allowance(click.ParamType):
+    """A number, or a share written as 5%."""
+
+    name = "N|P%"
+
+    def convert(self, value: object, param: click.Parameter | None, ctx: click.Context | None) -> float:
+        try:
+            return parse_allowance(str(value))
+        except UsageError as error:
+            self.fail(str(error), param, ctx)
+
+
+@click.command("stylize-bucket", epilog=EXAMPLES, short_help="Stylize a folder or bucket of photos, resumably.")
+@click.argument("source", metavar="SRC", required=False)
+@click.argument("dest", metavar="DEST", required=False)
+@click.option(
+    "--job", "job_file", metavar="FILE", type=click.Path(path_type=Path), help="Job file (TOML) with what follows."
+)
+@click.option(
+    "--style",
+    "styles",
+    metavar="[NAME=]PLACE",
+    multiple=True,
+    help="Style photo: a file or s3:// address; again for more. Photos of one NAME are pooled into one style.  "
+    "[default NAME: the file's]",
+)
+@click.option(
+    "--combine",
+    type=click.Choice(["each", "mix"]),
+    default="each",
+    show_default=True,
+    help="Several styles. each: every photo in every style; mix: all pooled into one style.",
+)
+@click.option(
+    "--weight",
+    "weights",
+    metavar="W",
+    type=float,
+    multiple=True,
+    help="How much a style photo counts where they are pooled, in the order of --style.  [default: equal]",
+)
+@click.option("--manifest", metavar="PLACE", help="CSV or Parquet table of what to take, instead of all of SRC.")
+@click.option(
+    "--include",
+    metavar="GLOB",
+    multiple=True,
+    help="Take only keys that a glob matches, as 'album/*.jpg'; * matches / too.",
+)
+@click.option("--exclude", metavar="GLOB", multiple=True, help="Leave out keys that a glob matches.")
+@click.option("--limit", metavar="N", type=int, help="Take only the first N objects, in the order of their keys.")
+@click.option(
+    "--overwrite",
+    type=click.Choice(["skip", "replace", "fail"]),
+    default="skip",
+    show_default=True,
+    help="skip: leave results of unchanged objects; replace: make all again; fail: keep what this job did not write.",
+)
+@click.option(
+    "--model",
+    default="vgg",
+    show_default=True,
+    help="Built-in name (vgg, mobilenet), checkpoint file, or models:/NAME@ALIAS.",
+)
+@click.option(
+    "--transform",
+    type=click.Choice(["zca", "ot", "adain"]),
+    default="zca",
+    show_default=True,
+    help="How each level's features take the style's statistics.",
+)
+@click.option("--strength", type=float, default=1.0, show_default=True, help="0: the content; 1: the full style.")
+@click.option(
+    "--smoothing",
+    type=click.Choice(["guided", "none"]),
+    default="guided",
+    show_default=True,
+    help="guided: a guided filter restores the content's edges.",
+)
+@click.option(
+    "--compat",
+    type=click.Choice(["auto", "released", "pcakd"]),
+    default="auto",
+    show_default=True,
+    help="As `pcakd stylize` has it.",
+)
+@click.option("--precision", type=click.Choice(["auto", "fp32", "bf16"]), default="auto", show_default=True)
+@click.option(
+    "--template",
+    metavar="T",
+    default="",
+    help="Names of results, of {key} {dir} {stem} {ext} {style}.  [default: {dir}{stem}{ext}; with several styles "
+    "{dir}{stem}.{style}{ext}]",
+)
+@click.option(
+    "--format",
+    type=click.Choice(["same", "jpeg", "png", "webp"]),
+    default="same",
+    show_default=True,
+    help="Of results; same: as the source, PNG for what cannot be written.",
+)
+@click.option("--quality", metavar="1-100", type=int, default=95, show_default=True, help="Of JPEG and WebP results.")
+@click.option("--max-side", metavar="N", type=int, help="Shrink photos to this longest side in pixels first.")
+@click.option("--workers", metavar="N", type=int, help="Stylizers at once.  [default: what the cluster has room for]")
+@click.option("--device", type=click.Choice(["auto", "cpu", "cuda"]), default="auto", show_default=True)
+@click.option("--memory-limit", type=MemorySize(), help="Memory that each stylizer should stay below, such as 2GB.")
+@click.option(
+    "--max-failed", type=Allowance(), help="End early, with a full report, when more have failed: 100, or 5%."
+)
+@click.option("--dry-run", is_flag=True, help="List, plan and check for collisions; write nothing.")
+@click.pass_context
+def stylize_bucket(ctx: click.Context, job_file: Path | None, dry_run: bool, **values: Any) -> int:
+    """Give every photo under SRC the style of other photos, under DEST.
+
+    SRC and DEST are folders or s3://bucket/prefix. Every photo of SRC gets exactly one row in the report, every
+    good one exactly one result, however often the command was interrupted and run again.
+    """
+    job, options = read_job(ctx, job_file, values)
+    if dry_run:
+        return _dry_run(job)
+    return _run(job, options)
+
+
+def read_job(ctx: click.Context, job_file: Path | None, values: dict[str, Any]) -> tuple[BucketJob, RunOptions]:
+    """The job of a command line. Raises UsageError."""
+    given = {
+        name: value
+        for name, value in values.items()
+        if value is not None and ctx.get_parameter_source(name) is not ParameterSource.DEFAULT
+    }
+    if job_file is not None:
+        return load_job(job_file, **given)
+    for name, word in (("source", "SRC"), ("dest", "DEST")):
+        if not values[name]:
+            raise click.UsageError(f"Missing argument {word!r}; give it, or --job FILE.", ctx)
+    if not values["styles"]:
+        raise click.UsageError("Missing option '--style'; give at least one style photo.", ctx)
+    run = {name: given.pop(name) for name in RunOptions.__dataclass_fields__ if name in given}
+    return BucketJob(**given), RunOptions(**run)
+
+
+def _dry_run(job: BucketJob) -> int:
+    from pcakd.bulk.snapshot import dry_run
+    from pcakd.storage import shown
+
+    plan = dry_run(job)
+    styles = ", ".join(job.style_specs())
+    click.echo(f"{plan.objects:,} objects, {shown_bytes(plan.bytes)}; nothing was written")
+    for suffix, count in plan.suffixes.items():
+        click.echo(f"  {shown(suffix):<10} {count:>12,}")
+    click.echo(f"{plan.items:,} results, in style {styles}:")
+    for key, style, output in plan.sample:
+        click.echo(f"  {shown(key)}  →  {shown(output)}" + (f"  ({style})" if len(job.style_specs()) > 1 else ""))
+    if plan.items > len(plan.sample):
+        click.echo(f"  ... and {plan.items - len(plan.sample):,} more")
+    return EXIT_OK
+
+
+def _run(job: BucketJob, options: RunOptions) -> int:
+    from pcakd.bulk.schema import STATUSES
+    from tasks.stylize_bucket import stylize_bucket
+
+    report = stylize_bucket(job)
+    for status, count in report.status.items():
+        click.echo(f"  {status:<14} {count:>12,}  {STATUSES.get(status, '')}")
+    click.echo(f"report: {report.results}")
+    return EXIT_PARTIAL if report.failed else EXIT_OK
