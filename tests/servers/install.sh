@@ -11,6 +11,7 @@ need ceph-mon ceph-mon          # an S3 server that judges, for the storage and 
 need ceph-osd ceph-osd
 need radosgw radosgw
 need ceph ceph-common
+need chromium chromium          # a browser that looks at the bulk job's report
 # PostgreSQL's programs are on nobody's PATH.
 if ! compgen -G "/usr/lib/postgresql/*/bin/initdb" >/dev/null; then need initdb postgresql; fi
 
