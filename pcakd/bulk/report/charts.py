@@ -6,8 +6,8 @@ from dataclasses import dataclass, field
 
 from markupsafe import Markup
 
-WIDTH, HEIGHT = 560, 210
-LEFT, RIGHT, TOP, BOTTOM = 46, 10, 12, 30
+WIDTH, HEIGHT = 560, 216
+LEFT, RIGHT, TOP, BOTTOM = 46, 10, 12, 36
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -70,7 +70,7 @@ def columns(bars: Sequence[Column], *, label: str, unit: str) -> Markup:
             pieces.append(
                 Markup('<text class="x" x="{:.2f}" y="{}">{}</text>').format(left, HEIGHT - BOTTOM + 16, bar.tick)
             )
-    pieces.append(Markup('<text class="unit" x="{}" y="{}">{}</text>').format(WIDTH - RIGHT, HEIGHT - 1, unit))
+    pieces.append(Markup('<text class="unit" x="{}" y="{}">{}</text>').format(WIDTH - RIGHT, HEIGHT - 5, unit))
     return Markup("").join([*pieces, Markup("</svg>")])
 
 

@@ -143,7 +143,7 @@ def _times_chart(times: dict[str, Any]) -> Markup:
             span(low) if len(counts) <= 4 * step or (start // step) % max(1, round(len(counts) / step / 6)) == 0 else ""
         )
         bars.append(Column(parts=[("good", count)], title=f"{span(low)} to {span(high)}: {count:,}", tick=tick))
-    return columns(bars, label="Photos by the time that each took", unit="time a photo, logarithmic")
+    return columns(bars, label="How many took how long", unit="time of each, logarithmic")
 
 
 def _timeline_chart(timeline: dict[str, Any]) -> Markup:
@@ -179,7 +179,7 @@ def _timeline_chart(timeline: dict[str, Any]) -> Markup:
                 gap=stretch > 0 and place == 0,
             )
         )
-    return columns(bars, label=f"Photos finished in each {span(wide)}", unit=f"time (UTC), a column is {span(wide)}")
+    return columns(bars, label=f"How many were finished in each {span(wide)}", unit=f"time (UTC), a column is {span(wide)}")
 
 
 def _stretches(runs: Sequence[Sequence[float]], width: float) -> list[tuple[float, float]]:
