@@ -179,7 +179,8 @@ def _timeline_chart(timeline: dict[str, Any]) -> Markup:
                 gap=stretch > 0 and place == 0,
             )
         )
-    return columns(bars, label=f"How many were finished in each {span(wide)}", unit=f"time (UTC), a column is {span(wide)}")
+    label = f"How many were finished in each {span(wide)}"
+    return columns(bars, label=label, unit=f"time (UTC), a column is {span(wide)}")
 
 
 def _stretches(runs: Sequence[Sequence[float]], width: float) -> list[tuple[float, float]]:
