@@ -17,6 +17,7 @@ import threading
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -36,6 +37,19 @@ class SupersededError(FatalError):
     """Another run took this stage over; this one must not write any more."""
 
 
+@dataclass(frozen=True)
+class Claim:
+    """A lease as other processes of its holder know it; can be pickled."""
+
+    storage: Storage
+    number: int
+
+    def check(self) -> None:
+        """Raise SupersededError if another run holds the stage by now. Reads the storage: not for inner loops."""
+        if _top(self.storage) > self.number:
+            raise SupersededError(f"{self.storage.uri()}: another run took this stage over; this one stops")
+
+
 class Lease:
     """A lease that is held. Heartbeats come from a thread of its own."""
 
@@ -47,11 +61,18 @@ class Lease:
         self._thread = threading.Thread(target=self._beat, name="pcakd-lease", daemon=True)
         self._thread.start()
 
+    @property
+    def claim(self) -> Claim:
+        """For workers on other nodes."""
+        return Claim(self.storage, self.number)
+
     def check(self) -> None:
         """Raise SupersededError if another run holds the stage by now. Reads the storage: not for inner loops."""
-        if self._superseded.is_set() or _top(self.storage) > self.number:
+        try:
+            self.claim.check()
+        except SupersededError:
             self._superseded.set()
-            raise SupersededError(f"{self.storage.uri()}: another run took this stage over; this one stops")
+            raise
 
     @property
     def lost(self) -> bool:

@@ -35,12 +35,13 @@ def distill(workers: int, min_workers: int | None, cpus: float, **options: Any) 
         return train_here(**options)
     import json
 
-    from pcakd.distillation.job import DistillConfig
+    from pcakd.distillation.job import DistillConfig, Progress
     from tasks.distill import RayOptions
     from tasks.distill import distill as distill_on_ray
 
     config = DistillConfig(**options)
-    job = distill_on_ray(config, RayOptions(workers=workers, min_workers=min_workers, cpus=cpus))
+    spread = RayOptions(workers=workers, min_workers=min_workers, cpus=cpus)
+    job = distill_on_ray(config, spread, on_step=Progress(lambda line: click.echo(line, err=True)))
     history = json.loads(job.folder.read(f"{job.name}.losses.json"))["history"]
     summary(job, history[-1]["step"], history)
     return EXIT_OK

@@ -77,14 +77,17 @@ def distill_stage(
 def train(config: DistillConfig, work: StageWork, workers: int) -> None:
     """Train in this process; with several workers on Ray Train."""
     if workers > 1:
-        from tasks.distill import RayOptions, distill
-
         work.session.attach_ray()
-        distill(config, RayOptions(workers=workers))
-        return
     job = prepare(config)
     with StageProgress("distill-student", "Distilling the student") as progress:
-        run_here(job, StepTracker(work.run, work.held, progress, job.recipe.steps))
+        tell = StepTracker(work.run, work.held, progress, job.recipe.steps)
+        if workers == 1:
+            run_here(job, tell)
+            return
+        from tasks.distill import RayOptions
+        from tasks.distill import train as train_on_ray
+
+        train_on_ray(job, RayOptions(workers=workers), on_step=tell, check=work.held.claim.check)
 
 
 class StepTracker:

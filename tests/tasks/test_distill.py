@@ -14,11 +14,14 @@ from PIL import Image
 from pcakd.checkpoint import Metadata, load_checkpoint, save_checkpoint
 from pcakd.distillation import Trainer
 from pcakd.distillation.job import DistillConfig, prepare, run_here
+from pcakd.distillation.trainer import StepReport
 from pcakd.eigenbases import eigenbases_bytes, eigenbases_from
 from pcakd.errors import UsageError
 from pcakd.pca import Moments, Widths, fit
+from pcakd.storage import open_storage
 from pcakd.teacher import load_teacher
-from tasks.distill import RayOptions, ddp_workers, distill
+from tasks.distill import RayOptions, ddp_workers, distill, train
+from tasks.stages.lease import SupersededError, acquire
 from tests.command import pcakd
 from tests.pcakd.distillation import parts
 
@@ -126,7 +129,9 @@ def test_a_killed_worker_is_replaced_and_training_goes_on_from_the_last_state(in
 
     killer = threading.Thread(target=kill_one)
     killer.start()
-    job = distill(DistillConfig(**options(inputs, tmp_path / "model.safetensors")), RayOptions(workers=2, cpus=0.5))
+    heard: list[StepReport] = []
+    config = DistillConfig(**options(inputs, tmp_path / "model.safetensors"))
+    job = distill(config, RayOptions(workers=2, cpus=0.5), on_step=heard.append)
     killer.join()
     assert len(killed) == 1
     history = json.loads((tmp_path / "model.losses.json").read_text())["history"]
@@ -135,6 +140,21 @@ def test_a_killed_worker_is_replaced_and_training_goes_on_from_the_last_state(in
     assert [row["total"] for row in history] == pytest.approx([row["total"] for row in alone.history], rel=0.01)
     assert load_checkpoint(tmp_path / "model.safetensors").metadata.eigenbases_digest
     assert job.name == "model"
+    assert heard[-1].step == 100
+    assert heard[-1].validation
+
+
+@pytest.mark.slow
+def test_the_workers_of_a_run_that_was_overtaken_stop(inputs, tmp_path, ray_cluster):
+    leases = open_storage(tmp_path / "lease")
+    held = acquire(leases, holder="me")
+    leases.create("00000002.json", b"{}")
+    job = prepare(DistillConfig(**options(inputs, tmp_path / "model.safetensors")))
+    with pytest.raises(SupersededError, match="another run took this stage over"):
+        train(job, RayOptions(workers=2, cpus=0.5), check=held.claim.check)
+    assert not (tmp_path / "model.state.pt").exists()
+    assert not (tmp_path / "model.safetensors").exists()
+    held.release()
 
 
 @pytest.mark.slow
