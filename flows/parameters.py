@@ -74,17 +74,58 @@ class Registration(Parameters):
 
 
 class BulkStylization(Parameters):
-    """A bulk job."""
+    """A bulk job: the fields of `BucketJob`, then those of `RunOptions`."""
 
     source: str = Field(description="Folder or s3://bucket/prefix with photos.", min_length=1)
     dest: str = Field(description="Folder or s3://bucket/prefix for the results.", min_length=1)
-    styles: list[str] = Field(min_length=1, description="Style photos; several are pooled into one style.")
+    styles: list[str] = Field(
+        min_length=1, description="Style photos, PLACE or NAME=PLACE; those of one NAME are pooled into one style."
+    )
+    combine: Literal["each", "mix"] = Field(
+        default="each", description="each: every photo in every style; mix: all style photos pooled into one style."
+    )
+    weights: list[float] = Field(
+        default=[], description="How much each style photo counts where they are pooled; empty: equal."
+    )
+    manifest: str | None = Field(
+        default=None, description="CSV or Parquet table of what to take; empty: all of the source."
+    )
+    include: list[str] = Field(default=[], description="Take only keys that one of these globs matches; empty: all.")
+    exclude: list[str] = Field(default=[], description="Leave out keys that one of these globs matches.")
+    limit: int | None = Field(default=None, ge=1, description="Take only the first so many objects.")
+    overwrite: Literal["skip", "replace", "fail"] = Field(
+        default="skip",
+        description="skip: leave results of unchanged objects; replace: make all again; fail: keep what the job did "
+        "not write.",
+    )
     model: str = Field(default="models:/pcakd-vgg@champion", description="Built-in name, file, or models:/NAME@ALIAS.")
     transform: Literal["zca", "ot", "adain"] = Field(default="zca", description="Feature transform.")
     strength: float = Field(default=1.0, ge=0, le=1, description="0: the content; 1: the full style.")
     smoothing: Literal["guided", "none"] = Field(default="guided", description="guided: restore the content's edges.")
+    compat: Literal["auto", "released", "pcakd"] = Field(
+        default="auto", description="released: the paper's method alone; auto: what the model says."
+    )
+    precision: Literal["auto", "fp32", "bf16"] = Field(default="auto", description="Of convolutions.")
+    template: str = Field(
+        default="", description="Names of results, of {key} {dir} {stem} {ext} {style}; empty: the sources' own."
+    )
+    format: Literal["same", "jpeg", "png", "webp"] = Field(default="same", description="Of the results.")
     quality: int = Field(default=95, ge=1, le=100, description="Of JPEG and WebP results.")
-    limit: int | None = Field(default=None, ge=1, description="Take only the first so many objects.")
+    max_side: int | None = Field(
+        default=None, ge=16, le=65_500, description="Photos are shrunk to this longest side first, pixels."
+    )
+    workers: int | None = Field(
+        default=None, ge=1, description="Stylizers at once; empty: what the cluster has room for."
+    )
+    memory_limit: int | None = Field(
+        default=None, ge=64 << 20, description="Bytes that each stylizer should stay below."
+    )
+    device: Literal["auto", "cpu", "cuda"] = Field(default="auto", description="auto: a GPU if there is one.")
+    max_failed: float | None = Field(
+        default=None,
+        ge=0,
+        description="End early when more have failed: below 1 a share of the results, else a number.",
+    )
 
 
 WORKSPACE = "Folder or s3:// prefix of the stage outputs; empty: PCAKD_WORKSPACE."

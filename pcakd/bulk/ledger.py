@@ -1,6 +1,7 @@
 """The ledger of a job: its spec, its snapshots, and for every item what became of it.
 
     <dest>/_pcakd/<job id>/
+      newest.json                            a number to look for the newest snapshot from
       spec.json                              what the results depend on; never changes
       snapshots/000001/claim.json            whose number this is; a snapshot without snapshot.json is no snapshot
                       /items/00000.parquet   up to 10,000 items each, in the order of keys, then styles
@@ -34,7 +35,7 @@ from pcakd.storage import ObjectInfo, Storage
 from pcakd.storage.parquet import read_parquet, write_parquet
 from pcakd.storage.stage import canonical_json
 
-SPEC, CLAIM, SNAPSHOT, DONE = "spec.json", "claim.json", "snapshot.json", "done.json"
+SPEC, NEWEST, CLAIM, SNAPSHOT, DONE = "spec.json", "newest.json", "claim.json", "snapshot.json", "done.json"
 READS_AT_ONCE = 8
 
 
@@ -55,7 +56,8 @@ class Ledger:
 
     def newest(self) -> "Snapshot | None":
         """The whole snapshot of the highest number, None while there is none."""
-        for number in sorted(self._numbers(), reverse=True):
+        hint = self._hint()
+        for number in range(self.top(), max(0, hint - 1), -1):
             snapshot = Snapshot.read(self.root, number)
             if snapshot is not None:
                 return snapshot
@@ -87,9 +89,21 @@ class Ledger:
             return newest
         return making.finish(None if again else newest, selection)
 
-    def _numbers(self) -> set[int]:
-        heads = (entry.key.split("/")[1] for entry in self.root.list("snapshots/"))
-        return {int(name) for name in heads if name.isdecimal()}
+    def top(self) -> int:
+        """The highest number that was claimed, 0 for none. Not by listing: a snapshot may have many row files."""
+        number = self._hint()
+        while self.root.exists(f"snapshots/{number + 1:06d}/{CLAIM}"):
+            number += 1
+        return number
+
+    def _hint(self) -> int:
+        """The number of a whole snapshot, which may not be the newest; 0 for none."""
+        try:
+            return int(json.loads(self.root.read(NEWEST))["number"])
+        except NotFoundError:
+            return 0
+        except (ValueError, KeyError, TypeError):
+            raise FatalError(f"{self.root.uri(NEWEST)}: is not the number of a snapshot; delete it") from None
 
 
 class Snapshot:
@@ -270,17 +284,26 @@ class _Making:
             "manifest": job.manifest,
         }
         self._storage.write(SNAPSHOT, canonical_json(record))
+        self._tidy()
+        self.ledger.root.write(NEWEST, canonical_json({"number": self._number}))
         return Snapshot(self.ledger.root, self._number, record)
 
     def _claim(self) -> None:
         """Take a number that nobody else writes under, a run that is thought to be dead included."""
-        self._number = max(self.ledger._numbers(), default=0)
+        self._number = self.ledger.top()
         token = canonical_json({"token": secrets.token_hex(8)})
         while True:
             self._number += 1
             self._storage = self.ledger.root.sub(f"snapshots/{self._number:06d}")
             if self._storage.create(CLAIM, token):
                 return
+
+    def _tidy(self) -> None:
+        """Remove the items of listings that were broken off; their numbers stay taken."""
+        for number in range(self.ledger._hint() + 1, self._number):
+            storage = self.ledger.root.sub(f"snapshots/{number:06d}")
+            if not storage.exists(SNAPSHOT):
+                storage.sub("items").clear()
 
     def _copy(self, twin: Snapshot | None, parts: int) -> None:
         assert self._storage is not None

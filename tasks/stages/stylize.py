@@ -11,8 +11,8 @@ from tasks.stylize_bucket import BucketJob, BucketReport, stylize_bucket
 
 @stage_task("stylize-bucket")
 def stylize_stage(session: Session, **options: Any) -> BucketReport:
-    """Run a bulk job. options: the fields of `BucketJob`."""
-    job = BucketJob(**{**options, "styles": tuple(options["styles"])})
+    """Run a bulk job. options: the fields of `BucketJob` and of `RunOptions`."""
+    job = BucketJob(**{name: value for name, value in options.items() if name in BucketJob.__dataclass_fields__})
     with session.tracker.child("stylize-bucket") as run, StageProgress("stylize-bucket", "Stylizing") as progress:
         done = 0
 

@@ -1,5 +1,6 @@
 """Parameters and deployments, without a server."""
 
+from dataclasses import fields
 from pathlib import Path
 
 import pytest
@@ -8,6 +9,7 @@ from prefect.flows import load_flow_from_entrypoint
 from pydantic import ValidationError
 
 from flows.parameters import BulkStylization, Eigenbases, Parameters, Sharding
+from pcakd.bulk import BucketJob, RunOptions
 from pcakd.errors import FatalError, TransientError, UsageError
 from tasks.stages.run import may_pass
 
@@ -53,6 +55,15 @@ def test_every_parameter_is_described(model):
 def test_a_wrong_value_is_named(model, values, named):
     with pytest.raises(ValidationError, match=named):
         model(**values)
+
+
+def test_a_bulk_jobs_form_has_the_fields_of_the_job_and_its_defaults():
+    wanted = {field.name: field for cls in (BucketJob, RunOptions) for field in fields(cls)}
+    assert list(BulkStylization.model_fields) == list(wanted)
+    for name, field in BulkStylization.model_fields.items():
+        if name != "model" and not field.is_required():
+            default = wanted[name].default
+            assert field.default == (list(default) if isinstance(default, tuple) else default), name
 
 
 class Ended:

@@ -1,0 +1,120 @@
+import pytest
+from hypothesis import example, given
+from hypothesis import strategies as st
+
+from pcakd.bulk.naming import (
+    MAX_BYTES,
+    MAX_PART_BYTES,
+    OUTPUT_FORMATS,
+    TEMPLATE,
+    TEMPLATE_OF_STYLES,
+    check_template,
+    output_format,
+    output_key,
+)
+from pcakd.errors import UsageError
+from pcakd.images import FORMATS
+from pcakd.storage import LocalStorage
+
+ODD = st.sampled_from(
+    ["..", ".", "/", "//", "\\", "_pcakd", "_PCAKD", "\0", "\n", "\x85", "\u2028", "é", "é", "\udcff", "写", "~", "a"]
+    + ["%", ".jpg", ".PNG", ".gif", ".pcakd-tmp-", " ", "A", "\u202e", "x" * 200, "{key}", "..\\"]
+)
+KEYS = st.one_of(
+    st.lists(ODD, min_size=1, max_size=12).map("".join),
+    st.text(st.characters(), min_size=1, max_size=400),
+    st.lists(st.text("ab/. ", min_size=1), min_size=1, max_size=6).map("/".join),
+)
+ORDINARY = st.lists(
+    st.text("abcXYZ019 -_+()é写'&%~", min_size=1, max_size=20).filter(lambda part: not part.startswith("_pcakd")),
+    min_size=1,
+    max_size=5,
+).map("/".join)
+
+
+@pytest.fixture(scope="module")
+def folder(tmp_path_factory):
+    return LocalStorage(tmp_path_factory.mktemp("dest"))
+
+
+@given(
+    KEYS, st.sampled_from([TEMPLATE, TEMPLATE_OF_STYLES, "{key}", "by/{style}/{key}"]), st.sampled_from(OUTPUT_FORMATS)
+)
+@example("_pcakd/1/spec.json", "{key}", "same")
+@example("../" * 300 + "etc/passwd", TEMPLATE, "png")
+def test_no_key_escapes_the_destination_or_its_limits(folder, key, template, format):
+    output = output_key(key, template=template, style="evening", format=format)
+    parts = output.split("/")
+    assert not {"", ".", ".."} & set(parts)
+    assert parts[0].casefold() != "_pcakd"
+    assert "\\" not in output
+    assert output.isprintable() or not any(ord(c) < 32 or 127 <= ord(c) < 160 for c in output)
+    assert len(output.encode()) <= MAX_BYTES
+    assert max(len(part.encode()) for part in parts) <= MAX_PART_BYTES
+    assert str(folder._path(output)).startswith(f"{folder.root}/")
+    assert output == output_key(key, template=template, style="evening", format=format)
+    assert output_format(output) == (format.upper() if format != "same" else output_format(output))
+
+
+@given(st.sets(KEYS, min_size=2, max_size=8), st.sampled_from(["{key}", "by/{style}/{key}"]))
+@example({"../a.jpg", "__/a.jpg", "/a.jpg", "_/a.jpg"}, "{key}")
+@example({"a\\b.jpg", "a_b.jpg"}, "{key}")
+@example({"é.jpg", "é.jpg"}, "{key}")
+@example({"A.jpg", "a.jpg"}, "{key}")
+@example({"x" * 2000 + "1.jpg", "x" * 2000 + "2.jpg"}, "{key}")
+def test_different_keys_of_one_kind_have_different_outputs(keys, template):
+    photos = {f"{key}.jpg" for key in keys}
+    assert len({output_key(key, template=template, style="s") for key in photos}) == len(photos)
+
+
+@given(ORDINARY, st.sampled_from(sorted(FORMATS)))
+def test_ordinary_names_are_kept(key, suffix):
+    assert output_key(f"{key}{suffix}") == f"{key}{suffix}"
+    assert output_key(f"{key}{suffix.upper()}") == f"{key}{suffix.upper()}"
+
+
+@pytest.mark.parametrize(
+    ("key", "options", "output"),
+    [
+        ("a/b.gif", {}, "a/b.gif.png"),
+        ("a/b", {}, "a/b.png"),
+        ("a.b/c", {}, "a.b/c.png"),
+        (".jpg", {}, ".jpg.png"),
+        ("a.png", {"format": "jpeg"}, "a.jpg"),
+        ("a.jpeg", {"format": "jpeg"}, "a.jpeg"),
+        ("a.jpg", {"format": "webp"}, "a.webp"),
+        ("a.png", {"format": "jpeg", "template": "{key}"}, "a.png.jpg"),
+        ("d/a.jpg", {"template": TEMPLATE_OF_STYLES, "style": "evening"}, "d/a.evening.jpg"),
+        ("d/a.jpg", {"template": "{style}/{key}", "style": "evening"}, "evening/d/a.jpg"),
+        ("d/a.jpg", {"template": "flat-{stem}{ext}"}, "flat-a.jpg"),
+        ("a.{key}.jpg", {}, "a.{key}.jpg"),
+    ],
+)
+def test_names_follow_the_template_and_the_format(key, options, output):
+    assert output_key(key, **options) == output
+
+
+def test_a_name_that_cannot_be_kept_is_cleaned_and_marked():
+    assert output_key("../a.jpg").startswith("__/a~")
+    assert output_key("../a.jpg").endswith(".jpg")
+    assert output_key("../a.jpg") != output_key("/a.jpg")
+
+
+@pytest.mark.parametrize(
+    ("template", "says"),
+    [
+        ("{name}", "{name} is no field; fields are {key}, {dir}"),
+        ("{stem", "expected '}'"),
+        ("{stem:>3}", "is no field"),
+        ("{}", "{} is no field"),
+        ("{style}{ext}", "every result would have one name"),
+        ("../{key}", "stay under the destination"),
+        ("/{key}", "stay under the destination"),
+        ("_pcakd/{key}", "stay under the destination"),
+    ],
+)
+def test_a_template_that_cannot_be_is_refused_in_one_line(template, says):
+    with pytest.raises(UsageError) as caught:
+        check_template(template)
+    assert says in str(caught.value)
+    assert "\n" not in str(caught.value)
