@@ -56,7 +56,9 @@ def output_key(
     else:
         ext = _SUFFIXES[wanted]
     raw = template.format(key=key, dir=path + slash, stem=stem, ext=ext, style=style)
-    if FORMATS.get(PurePosixPath(raw).suffix.lower()) != wanted or raw.endswith("/"):
+    if raw.endswith("/"):
+        raw += "_"
+    if FORMATS.get(PurePosixPath(raw).suffix.lower()) != wanted:
         raw += _SUFFIXES[wanted]
     return _safe(raw, max_bytes)
 

@@ -17,8 +17,10 @@ from pcakd.images import FORMATS
 from pcakd.storage import LocalStorage
 
 ODD = st.sampled_from(
-    ["..", ".", "/", "//", "\\", "_pcakd", "_PCAKD", "\0", "\n", "\x85", "\u2028", "é", "é", "\udcff", "写", "~", "a"]
-    + ["%", ".jpg", ".PNG", ".gif", ".pcakd-tmp-", " ", "A", "\u202e", "x" * 200, "{key}", "..\\"]
+    [
+        *("..", ".", "/", "//", "\\", "_pcakd", "_PCAKD", "\0", "\n", "\x85", "\u2028", "\u202e", "\udcff", "\u5199"),
+        *("\u00e9", "e\u0301", "~", "a", "A", " ", "%", ".jpg", ".PNG", ".gif", ".pcakd-tmp-", "{key}", "x" * 200),
+    ]
 )
 KEYS = st.one_of(
     st.lists(ODD, min_size=1, max_size=12).map("".join),
@@ -59,7 +61,7 @@ def test_no_key_escapes_the_destination_or_its_limits(folder, key, template, for
 @given(st.sets(KEYS, min_size=2, max_size=8), st.sampled_from(["{key}", "by/{style}/{key}"]))
 @example({"../a.jpg", "__/a.jpg", "/a.jpg", "_/a.jpg"}, "{key}")
 @example({"a\\b.jpg", "a_b.jpg"}, "{key}")
-@example({"é.jpg", "é.jpg"}, "{key}")
+@example({"\u00e9.jpg", "e\u0301.jpg"}, "{key}")
 @example({"A.jpg", "a.jpg"}, "{key}")
 @example({"x" * 2000 + "1.jpg", "x" * 2000 + "2.jpg"}, "{key}")
 def test_different_keys_of_one_kind_have_different_outputs(keys, template):
