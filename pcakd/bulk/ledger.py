@@ -19,6 +19,7 @@ import json
 import secrets
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import suppress
 from hashlib import sha256
 from itertools import islice
 from typing import Any
@@ -30,7 +31,7 @@ from pcakd.bulk.rows import carried_rows, merge_rows, pending_items, rows_bytes,
 from pcakd.bulk.schema import FOLDER, FORMAT, PART_ITEMS
 from pcakd.bulk.snapshot import CollisionCheck, Item, items_table, open_manifest, plan_items
 from pcakd.bulk.totals import Totals
-from pcakd.errors import FatalError, NotFoundError
+from pcakd.errors import FatalError, NotFoundError, PcakdError
 from pcakd.storage import ObjectInfo, Storage
 from pcakd.storage.parquet import read_parquet, write_parquet
 from pcakd.storage.stage import canonical_json
@@ -264,7 +265,7 @@ class _Making:
         assert self._storage is not None
         carried = 0
         old = iter(()) if before is None else before.pairs()
-        for number, rows in enumerate(carried_rows(self._tables(), old, selection["overwrite"])):
+        for number, rows in enumerate(carried_rows(self._tables(), old)):
             carried += len(rows)
             if len(rows):
                 write_parquet(self._storage, f"rows/{number:05d}/carried-000001.parquet", rows)
@@ -302,8 +303,9 @@ class _Making:
         """Remove the items of listings that were broken off; their numbers stay taken."""
         for number in range(self.ledger._hint() + 1, self._number):
             storage = self.ledger.root.sub(f"snapshots/{number:06d}")
-            if not storage.exists(SNAPSHOT):
-                storage.sub("items").clear()
+            with suppress(PcakdError):  # a run that was taken for dead may still be at it: it will find out
+                if not storage.exists(SNAPSHOT):
+                    storage.sub("items").clear()
 
     def _copy(self, twin: Snapshot | None, parts: int) -> None:
         assert self._storage is not None

@@ -7,7 +7,7 @@ from typing import Any
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from pcakd.bulk.schema import EXISTS, OK, ROW_SCHEMA
+from pcakd.bulk.schema import OK, ROW_SCHEMA
 from pcakd.errors import FatalError
 from pcakd.shards.tables import key_of
 from pcakd.storage.parquet import parquet_options
@@ -64,9 +64,7 @@ def pending_items(items: pa.Table, rows: pa.Table) -> pa.Table:
     return items.filter(pa.array([pair not in final for pair in pairs], pa.bool_()))
 
 
-def carried_rows(
-    parts: Iterable[pa.Table], old: Iterator[tuple[dict[str, Any], dict[str, Any]]], overwrite: str
-) -> Iterator[pa.Table]:
+def carried_rows(parts: Iterable[pa.Table], old: Iterator[tuple[dict[str, Any], dict[str, Any]]]) -> Iterator[pa.Table]:
     """For every part of a new snapshot the rows that it takes over: final ones, of items that have not changed.
 
     parts: item tables; old: (item, row) of the snapshot before; both in the order of keys, then styles. An item has
@@ -83,7 +81,6 @@ def carried_rows(
                 continue
             before, row = held
             read = (row["etag"], row["size"]) == (item["etag"], item["size"])
-            stands = not row["passing"] and (row["status"] != EXISTS or overwrite == "fail")
-            if read and stands and all(before[column] == item[column] for column in _SAME):
+            if read and not row["passing"] and all(before[column] == item[column] for column in _SAME):
                 rows.append(row)
         yield rows_table(rows)

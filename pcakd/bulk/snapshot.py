@@ -5,10 +5,8 @@ Everything streams: memory grows by 16 bytes an item (hashes of names, for the c
 
 import fnmatch
 import re
-from collections import Counter
 from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass, field
 from hashlib import blake2b
 from typing import NamedTuple
 from unicodedata import normalize
@@ -43,21 +41,6 @@ class Item(NamedTuple):
     smoothing: str | None = None
 
 
-@dataclass(frozen=True, kw_only=True)
-class Plan:
-    """What a dry run found.
-
-    objects: to take; items: objects × styles; bytes: of the objects; sample: (key, style, output) of some items;
-    suffixes: suffix → objects.
-    """
-
-    objects: int
-    items: int
-    bytes: int
-    sample: list[tuple[str, str, str]] = field(default_factory=list)
-    suffixes: dict[str, int] = field(default_factory=dict)
-
-
 def open_places(job: BucketJob) -> tuple[Storage, Storage]:
     """Source and destination. Raises UsageError where one lies in the other, NotFoundError for no such source."""
     source, dest = open_storage(job.source), open_storage(job.dest)
@@ -66,30 +49,6 @@ def open_places(job: BucketJob) -> tuple[Storage, Storage]:
         raise UsageError(f"{dest}: source and destination lie in each other; choose another destination")
     source.check()
     return source, dest
-
-
-def dry_run(job: BucketJob, *, sample: int = 10) -> Plan:
-    """List the source, plan every output, check for collisions; write nothing. Raises as a run would."""
-    source, dest = open_places(job)
-    manifest = open_manifest(job)
-    check = CollisionCheck(dest)
-    objects = items = size = 0
-    suffixes: Counter[str] = Counter()
-    first: list[tuple[str, str, str]] = []
-    last = None
-    for item in plan_items(job, source, dest, manifest):
-        check.add(item.output)
-        items += 1
-        if len(first) < sample:
-            first.append((item.key, item.style, item.output))
-        if item.key != last:
-            last = item.key
-            objects += 1
-            size += item.size
-            name = item.key.rpartition("/")[2]
-            suffixes["." + name.rpartition(".")[2].lower() if "." in name else "none"] += 1
-    check.finish(lambda: plan_items(job, source, dest, manifest))
-    return Plan(objects=objects, items=items, bytes=size, sample=first, suffixes=dict(suffixes.most_common()))
 
 
 def open_manifest(job: BucketJob) -> Manifest | None:

@@ -194,19 +194,21 @@ def read_job(ctx: click.Context, job_file: Path | None, values: dict[str, Any]) 
 
 
 def _dry_run(job: BucketJob) -> int:
-    from pcakd.bulk.snapshot import dry_run
+    from pcakd.bulk.job import resolve
+    from pcakd.bulk.plan import dry_run
     from pcakd.storage import shown
 
-    plan = dry_run(job)
-    styles = ", ".join(job.style_specs())
+    plan = dry_run(resolve(job))
     click.echo(f"{plan.objects:,} objects, {shown_bytes(plan.bytes)}; nothing was written")
     for suffix, count in plan.suffixes.items():
         click.echo(f"  {shown(suffix):<10} {count:>12,}")
-    click.echo(f"{plan.items:,} results, in style {styles}:")
-    for key, style, output in plan.sample:
-        click.echo(f"  {shown(key)}  →  {shown(output)}" + (f"  ({style})" if len(job.style_specs()) > 1 else ""))
+    click.echo(f"{plan.items:,} results by {plan.model}, in style {', '.join(job.style_specs())}; job {plan.job_id}")
+    for key, _, output in plan.sample:
+        click.echo(f"  {shown(key)}  →  {shown(output)}")
     if plan.items > len(plan.sample):
         click.echo(f"  ... and {plan.items - len(plan.sample):,} more")
+    if plan.finished:
+        click.echo(f"{plan.finished:,} of them an earlier run has finished")
     return EXIT_OK
 
 

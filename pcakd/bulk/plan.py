@@ -1,0 +1,79 @@
+"""A dry run: what a job would do."""
+
+from collections import Counter
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+from itertools import islice
+
+import pyarrow as pa
+
+from pcakd.bulk.job import Resolved
+from pcakd.bulk.ledger import Ledger
+from pcakd.bulk.rows import carried_rows
+from pcakd.bulk.schema import PART_ITEMS
+from pcakd.bulk.snapshot import CollisionCheck, items_table, open_manifest, open_places, plan_items
+
+
+@dataclass(frozen=True, kw_only=True)
+class Plan:
+    """What a dry run found.
+
+    objects: to take; items: objects × styles; bytes: of the objects; suffixes: the commonest, with their objects.
+    sample:   (key, style, output) of the first items.
+    finished: items with a final result of an earlier run, which a run would leave.
+    """
+
+    job_id: str
+    model: str
+    objects: int
+    items: int
+    bytes: int
+    finished: int = 0
+    suffixes: dict[str, int] = field(default_factory=dict)
+    sample: list[tuple[str, str, str]] = field(default_factory=list)
+
+
+def dry_run(resolved: Resolved, *, sample: int = 10) -> Plan:
+    """List the source, plan every output, check for collisions; write nothing. Raises as a run would."""
+    job = resolved.job
+    source, dest = open_places(job)
+    manifest = open_manifest(job)
+    check = CollisionCheck(dest)
+    objects = size = items = finished = 0
+    suffixes: Counter[str] = Counter()
+    first: list[tuple[str, str, str]] = []
+
+    def parts() -> Iterator[pa.Table]:
+        nonlocal objects, size, items
+        planned, last = plan_items(job, source, dest, manifest), None
+        while chunk := list(islice(planned, PART_ITEMS)):
+            items += len(chunk)
+            first.extend((item.key, item.style, item.output) for item in chunk[: sample - len(first)])
+            for item in chunk:
+                check.add(item.output)
+                if item.key != last:
+                    last = item.key
+                    objects += 1
+                    size += item.size
+                    suffixes[_suffix(item.key)] += 1
+            yield items_table(chunk)
+
+    newest = None if job.overwrite == "replace" else Ledger(dest, resolved).newest()
+    for rows in carried_rows(parts(), iter(()) if newest is None else newest.pairs()):
+        finished += len(rows)
+    check.finish(lambda: plan_items(job, source, dest, manifest))
+    return Plan(
+        job_id=resolved.job_id,
+        model=resolved.model,
+        objects=objects,
+        items=items,
+        bytes=size,
+        finished=finished,
+        suffixes=dict(suffixes.most_common(12)),
+        sample=first,
+    )
+
+
+def _suffix(key: str) -> str:
+    name = key.rpartition("/")[2]
+    return "." + name.rpartition(".")[2].lower() if "." in name else "none"
