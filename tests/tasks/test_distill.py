@@ -21,7 +21,7 @@ from pcakd.pca import Moments, Widths, fit
 from pcakd.storage import open_storage
 from pcakd.teacher import load_teacher
 from tasks.distill import RayOptions, ddp_workers, distill, train
-from tasks.stages.lease import SupersededError, acquire
+from tasks.lease import SupersededError, acquire
 from tests.command import pcakd
 from tests.pcakd.distillation import parts
 
