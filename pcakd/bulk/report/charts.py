@@ -7,6 +7,8 @@ from dataclasses import dataclass, field
 from markupsafe import Markup
 
 WIDTH, HEIGHT = 560, 216
+FEWEST = 12
+"""Columns that there is room for at least: a single one does not fill the picture."""
 LEFT, RIGHT, TOP, BOTTOM = 46, 10, 12, 36
 
 
@@ -35,7 +37,7 @@ def columns(bars: Sequence[Column], *, label: str, unit: str) -> Markup:
     highest = max((sum(amount for _, amount in bar.parts) for bar in bars), default=0)
     ticks = _ticks(highest)
     top = ticks[-1] or 1
-    wide = (WIDTH - LEFT - RIGHT) / max(1, len(bars))
+    wide = (WIDTH - LEFT - RIGHT) / max(FEWEST, len(bars))
 
     def y(amount: float) -> float:
         return HEIGHT - BOTTOM - (HEIGHT - TOP - BOTTOM) * amount / top

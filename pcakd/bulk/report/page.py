@@ -12,6 +12,7 @@ from markupsafe import Markup
 from pcakd.bulk.report.charts import Column, Share, columns, share_bar
 from pcakd.bulk.report.sample import Example, Picture
 from pcakd.bulk.schema import OK, PENDING, STAGES, STATUSES
+from pcakd.sizes import shown_bytes
 from pcakd.storage.base import shown
 
 TO_DEST = "../" * 5
@@ -41,7 +42,7 @@ def render(
     )
     environment.filters |= {
         "number": lambda value: f"{value:,}",
-        "size": size,
+        "size": shown_bytes,
         "span": span,
         "css": css,
         "percent": percent,
@@ -83,16 +84,10 @@ def css(status: str) -> str:
     return {OK: "good", PENDING: "rest"}.get(status, "bad")
 
 
-def size(count: float) -> str:
-    """Bytes in decimal units."""
-    for unit, step in (("TB", 1e12), ("GB", 1e9), ("MB", 1e6), ("kB", 1e3)):
-        if count >= step:
-            return f"{count / step:,.1f} {unit}"
-    return f"{count:,.0f} bytes"
-
-
 def span(seconds: float) -> str:
     """A length of time to three digits or so."""
+    if 0 < seconds < 0.001:
+        return "< 1 ms"
     if seconds < 0.0995:
         return f"{1000 * seconds:.3g} ms"
     if seconds < 99.5:
