@@ -142,7 +142,9 @@ class RunOptions:
             within("workers", self.workers, 1, None)
         if self.memory_limit is not None:
             within("memory_limit", self.memory_limit, 64 << 20, None)
-        if self.max_failed is not None and not (0 <= self.max_failed < 1 or float(self.max_failed).is_integer()):
+        if self.max_failed is not None and not (
+            0 <= self.max_failed < 1 or (self.max_failed >= 1 and float(self.max_failed).is_integer())
+        ):
             raise UsageError(f"max_failed is {self.max_failed}: give a share below 1, or a whole number of items")
 
     def too_many(self, failed: int, items: int) -> bool:
@@ -260,7 +262,7 @@ def _parsed(run: dict[str, Any], name: str) -> dict[str, Any]:
             try:
                 run[key] = parse(value)
             except UsageError as error:
-                raise UsageError(f"{name}: {key} is {error}") from None
+                raise UsageError(f"{name}: {key}: {error}") from None
     return run
 
 

@@ -1,0 +1,159 @@
+from dataclasses import replace
+
+import numpy as np
+import pytest
+from PIL import Image
+
+from pcakd.bulk import BucketJob, RunOptions, load_job, resolve
+from pcakd.errors import NotFoundError, UsageError
+from tests.pcakd.bulk.made import resolved
+
+
+def job(**changes) -> BucketJob:
+    return BucketJob(**({"source": "in", "dest": "out", "styles": ("x.jpg",)} | changes))
+
+
+@pytest.mark.parametrize(
+    ("changes", "says"),
+    [
+        ({"source": ""}, "source is empty"),
+        ({"dest": ""}, "dest is empty"),
+        ({"styles": ()}, "styles are empty"),
+        ({"combine": "all"}, "combine is 'all': use one of each, mix"),
+        ({"styles": ("a/x.jpg", "b/x.png")}, "styles has two called 'x': write NAME=PLACE"),
+        ({"styles": ("a=",)}, "has no photo"),
+        ({"styles": ("-a=x.jpg",)}, "styles has the name '-a'"),
+        ({"weights": (1.0,)}, "weights count where photos are pooled"),
+        ({"styles": ("x.jpg", "y.jpg"), "weights": (1.0,)}, "weights are 1 for 2 styles"),
+        ({"styles": ("x.jpg", "y.jpg"), "combine": "mix", "weights": (1.0, -1.0)}, "weights are 1, -1"),
+        ({"styles": ("x.jpg", "y.jpg"), "combine": "mix", "weights": (0.0, 0.0)}, "are all 0"),
+        ({"overwrite": "yes"}, "overwrite is 'yes': use one of skip, replace, fail"),
+        ({"format": "gif"}, "format is 'gif': use one of same, jpeg, png, webp"),
+        ({"quality": 0}, "quality is 0: give 1 to 100"),
+        ({"max_side": 8}, "max_side is 8"),
+        ({"limit": 0}, "limit is 0: give 1 or more"),
+        ({"transform": "x"}, "transform is 'x'"),
+        ({"strength": 2.0}, "strength is 2.0"),
+        ({"smoothing": "x"}, "smoothing is 'x'"),
+        ({"compat": "x"}, "compat is 'x'"),
+        ({"precision": "fp16"}, "precision is 'fp16'"),
+        ({"include": ("",)}, "empty glob"),
+        ({"template": "{name}"}, "{name} is no field"),
+        ({"styles": ("x.jpg", "y.jpg"), "template": "{key}"}, "2 styles need {style} in it"),
+    ],
+)
+def test_a_wrong_value_is_named_in_one_line(changes, says):
+    with pytest.raises(UsageError) as caught:
+        job(**changes)
+    assert says in str(caught.value)
+    assert "\n" not in str(caught.value)
+
+
+@pytest.mark.parametrize(
+    "changes", [{"workers": 0}, {"memory_limit": 5}, {"device": "gpu"}, {"max_failed": -1}, {"max_failed": 1.5}]
+)
+def test_wrong_options_of_a_run_are_named(changes):
+    with pytest.raises(UsageError, match=next(iter(changes))):
+        RunOptions(**changes)
+
+
+def test_styles_are_named_by_their_file_or_as_asked_and_pooled_by_name():
+    specs = job(styles=("s3://b/Late evening.jpg", "rain=a.jpg", "rain=c=d.jpg", "s3://b/x=y.png")).style_specs()
+    assert {name: style.photos for name, style in specs.items()} == {
+        "Late-evening": ("s3://b/Late evening.jpg",),
+        "rain": ("a.jpg", "c=d.jpg"),
+        "x-y": ("s3://b/x=y.png",),
+    }
+    mixed = job(styles=("a.jpg", "b/a.jpg"), combine="mix", weights=(3.0, 1.0)).style_specs()
+    assert (list(mixed), mixed["mix"].weights) == (["mix"], (3.0, 1.0))
+
+
+def test_a_failure_threshold_is_a_share_or_a_number():
+    assert not RunOptions().too_many(100, 100)
+    assert [RunOptions(max_failed=0.05).too_many(n, 100) for n in (5, 6)] == [False, True]
+    assert [RunOptions(max_failed=5).too_many(n, 100) for n in (5, 6)] == [False, True]
+    assert RunOptions(max_failed=0).too_many(1, 100)
+
+
+def test_the_id_depends_on_what_results_depend_on_and_on_nothing_else(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    base = resolved("in", "out")
+    same = [{"dest": "elsewhere"}, {"limit": 5}, {"include": ["*.jpg"]}, {"overwrite": "replace"}]
+    same += [{"source": str(tmp_path / "in")}, {"styles": ("a=moved/x.jpg", "b=moved/y.jpg")}]
+    other = [{"source": "in2"}, {"transform": "ot"}, {"strength": 0.5}, {"smoothing": "none"}, {"compat": "released"}]
+    other += [{"precision": "fp32"}, {"template": "{style}/{key}"}, {"format": "png"}, {"quality": 80}]
+    other += [{"max_side": 512}, {"styles": ("a=x.jpg",)}, {"styles": ("a=x.jpg", "c=y.jpg")}]
+    for changes in same:
+        assert resolved(**({"source": "in", "dest": "out"} | changes)).job_id == base.job_id, changes
+    ids = {resolved(**({"source": "in", "dest": "out"} | changes)).job_id for changes in other}
+    assert len(ids | {base.job_id}) == len(other) + 1
+    assert replace(base, model_digest="2" * 64).job_id != base.job_id
+    assert len(base.job_id) == 16
+
+
+def test_resolving_loads_the_model_and_reads_the_style_photos(tmp_path):
+    Image.fromarray(np.full((8, 8, 3), 90, np.uint8)).save(tmp_path / "x.png")
+    found = resolve(job(styles=(str(tmp_path / "x.png"),), model="mobilenet"))
+    assert (found.model, len(found.model_digest), list(found.photos)) == ("mobilenet", 64, ["x"])
+    assert found.photos["x"] == ((tmp_path / "x.png").read_bytes(),)
+    assert found.checkpoint is not None
+    with pytest.raises(NotFoundError, match=r"missing\.png"):
+        resolve(job(styles=(str(tmp_path / "missing.png"),)))
+
+
+FILE = """
+source = "photos"
+dest = "s3://out/album"
+styles = ["evening.jpg", "rain=weather/04.jpg"]
+strength = 1
+include = ["*.jpg"]
+[run]
+workers = 4
+memory_limit = "2GB"
+max_failed = "5%"
+"""
+
+
+def test_a_job_file_gives_a_job_with_places_beside_it(tmp_path):
+    path = tmp_path / "job.toml"
+    path.write_text(FILE)
+    found, run = load_job(path, limit=7, workers=2)
+    assert found.source == str(tmp_path / "photos")
+    assert (found.dest, found.limit, found.strength, found.include) == ("s3://out/album", 7, 1, ("*.jpg",))
+    assert found.styles == (str(tmp_path / "evening.jpg"), f"rain={tmp_path / 'weather/04.jpg'}")
+    assert (run.workers, run.memory_limit, run.max_failed) == (2, 2 << 30, 0.05)
+    assert load_job(path, styles=("other.jpg",))[0].styles == ("other.jpg",)
+
+
+@pytest.mark.parametrize(
+    ("text", "says"),
+    [
+        ("source = ", "is not a TOML file"),
+        ("sauce = 1", "has no field 'sauce'; fields are source, dest"),
+        ('source = 1\ndest = "b"\nstyles = ["c"]', "source is 1: give a text"),
+        ('source = "a"\ndest = "b"\nstyles = "c"', "styles is 'c': give a list of texts"),
+        ('source = "a"\ndest = "b"\nstyles = [1]', "styles is [1]: give a list of texts"),
+        ('source = "a"\ndest = "b"\nstyles = ["c"]\nquality = "high"', "quality is 'high': give a whole number"),
+        ('source = "a"\ndest = "b"\nstyles = ["c"]\nlimit = true', "limit is True: give a whole number"),
+        ('source = "a"\ndest = "b"\nstyles = ["c"]\nquality = 0', "quality is 0: give 1 to 100"),
+        ('source = "a"\ndest = "b"\nstyles = ["c"]\nformat = 3', "format is 3: give a text"),
+        ('source = "a"\ndest = "b"', "has no styles"),
+        ("run = 3", "write a table [run]"),
+        ("[run]\nspeed = 1", "[run]: has no field 'speed'; fields are workers"),
+        ('[run]\nmemory_limit = "much"', "memory_limit: 'much' is not a memory size"),
+        ('[run]\nmax_failed = "100%"', "neither a number nor a share"),
+    ],
+)
+def test_a_wrong_job_file_is_one_line_that_names_the_file_and_the_field(tmp_path, text, says):
+    path = tmp_path / "job.toml"
+    path.write_text(text)
+    with pytest.raises(UsageError) as caught:
+        load_job(path)
+    assert says in str(caught.value)
+    assert str(caught.value).startswith(f"{path}: ")
+    assert "\n" not in str(caught.value)
+
+
+def test_a_job_file_that_is_not_there_is_said(tmp_path):
+    with pytest.raises(UsageError, match="no such job file"):
+        load_job(tmp_path / "job.toml")
