@@ -199,10 +199,12 @@ def _dry_run(job: BucketJob) -> int:
     from pcakd.storage import shown
 
     plan = dry_run(resolve(job))
-    click.echo(f"{plan.objects:,} objects, {shown_bytes(plan.bytes)}; nothing was written")
+    click.echo(f"{_counted(plan.objects, 'object')}, {shown_bytes(plan.bytes)}; nothing was written")
     for suffix, count in plan.suffixes.items():
         click.echo(f"  {shown(suffix):<10} {count:>12,}")
-    click.echo(f"{plan.items:,} results by {plan.model}, in style {', '.join(job.style_specs())}; job {plan.job_id}")
+    click.echo(
+        f"{_counted(plan.items, 'result')} by {plan.model}, in style {', '.join(job.style_specs())}; job {plan.job_id}"
+    )
     for key, _, output in plan.sample:
         click.echo(f"  {shown(key)}  →  {shown(output)}")
     if plan.items > len(plan.sample):
@@ -210,6 +212,10 @@ def _dry_run(job: BucketJob) -> int:
     if plan.finished:
         click.echo(f"{plan.finished:,} of them an earlier run has finished")
     return EXIT_OK
+
+
+def _counted(count: int, word: str) -> str:
+    return f"{count:,} {word}" + ("" if count == 1 else "s")
 
 
 def _run(job: BucketJob, options: RunOptions) -> int:
