@@ -34,10 +34,11 @@ up: $(STAMP)  ## Start the local stack: Prefect, MLflow, Ray and a worker, as pl
 down: $(STAMP)  ## Stop the local stack; its data stays
 	@$(BIN)/python -m flows.stack down
 
-check: $(STAMP)  ## Lint, format check, types
+check: $(STAMP)  ## Lint, format check, types, and the infrastructure's files
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy
+	$(BIN)/python -m infra.check
 
 format: $(STAMP)  ## Format the code
 	$(BIN)/ruff check --fix .
