@@ -94,6 +94,16 @@ def read_photo(
     return _decode(data, name, limit, convert_profile)
 
 
+def peek_size(data: bytes, name: str = "photo") -> tuple[int, int]:
+    """(height, width) of an encoded photo from its header alone, as stored: not upright. Raises PhotoError."""
+    if not data:
+        raise PhotoError(f"{name}: is empty (0 bytes)", reason="empty")
+    with _decoder_errors(name), warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        image = _open(data)
+        return image.height, image.width
+
+
 def _read_file(path: Path, name: str) -> bytes:
     try:
         return path.read_bytes()

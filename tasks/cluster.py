@@ -3,6 +3,7 @@
 import logging
 import os
 import socket
+import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import TYPE_CHECKING
@@ -20,6 +21,8 @@ _ENVIRONMENT = {
     # Otherwise a token file is written to the home folder.
     "RAY_AUTH_MODE": "disabled",
     "RAY_DATA_DISABLE_PROGRESS_BARS": "1",
+    # Ray's C++ side warns on standard error of what Ray Data itself does with its actors.
+    "RAY_BACKEND_LOG_LEVEL": "fatal",
     # Ray sets CUDA_VISIBLE_DEVICES to "" for tasks that ask for no GPU, and warns of it.
     "RAY_ACCEL_ENV_VAR_OVERRIDE_ON_ZERO": "0",
 }
@@ -70,7 +73,8 @@ def ray_cluster(
     if address not in ("", "local", "auto"):
         _check_reachable(address)
     try:
-        ray.init(**options)
+        with _without_stderr():
+            ray.init(**options)
     except Exception as error:  # a node that is slow to start is a bare Exception in Ray
         ray.shutdown()
         where = f"at RAY_ADDRESS={address}" if address else "on this machine"
@@ -81,6 +85,20 @@ def ray_cluster(
         yield ray.get_runtime_context()
     finally:
         ray.shutdown()
+
+
+@contextmanager
+def _without_stderr() -> Iterator[None]:
+    """Ray's C++ side tells there that it obeys RAY_BACKEND_LOG_LEVEL; what goes wrong is an exception, too."""
+    sys.stderr.flush()
+    kept = os.dup(2)
+    try:
+        with open(os.devnull, "wb") as nowhere:
+            os.dup2(nowhere.fileno(), 2)
+        yield
+    finally:
+        os.dup2(kept, 2)
+        os.close(kept)
 
 
 def import_ray_quietly() -> None:

@@ -219,11 +219,28 @@ def _counted(count: int, word: str) -> str:
 
 
 def _run(job: BucketJob, options: RunOptions) -> int:
-    from pcakd.bulk.schema import STATUSES
-    from tasks.stylize_bucket import stylize_bucket
+    from pcakd.bulk.schema import OK, STATUSES
+    from tasks.stylize_bucket import BulkProgress, stylize_bucket
 
-    report = stylize_bucket(job)
-    for status, count in report.status.items():
+    with BulkProgress(show=True) as progress:
+        report = stylize_bucket(
+            job,
+            options,
+            progress=progress,
+            waiting=lambda who: click.echo(f"{who} is at this job; waiting for it to finish or to die", err=True),
+        )
+    totals = report.totals
+    for status, count in sorted(totals.status.items(), key=lambda pair: (pair[0] != OK, -pair[1])):
         click.echo(f"  {status:<14} {count:>12,}  {STATUSES.get(status, '')}")
-    click.echo(f"report: {report.results}")
+    click.echo(
+        f"  {'all':<14} {totals.items:>12,}  {shown_bytes(totals.bytes_in)} in, {shown_bytes(totals.bytes_out)} out"
+    )
+    if report.reused:
+        click.echo("finished before; nothing to do")
+    elif report.processed:
+        rate = report.processed / report.seconds
+        click.echo(f"{report.processed:,} photos in {report.seconds:,.1f} s, {rate:,.2f} photos/s")
+    if totals.passing:
+        click.echo(f"{totals.passing:,} failed for a reason that may pass: the same command tries them again")
+    click.echo(f"report: {report.page}")
     return EXIT_PARTIAL if report.failed else EXIT_OK

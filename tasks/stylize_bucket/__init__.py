@@ -1,8 +1,10 @@
-"""Stylize every photo of a folder or prefix.
+"""Stylize every photo of a folder or prefix, on Ray Data.
 
 report = stylize_bucket(BucketJob(source="s3://in", dest="s3://out", styles=("style.jpg",)))
 """
 
-from tasks.stylize_bucket.job import BucketJob, BucketReport, stylize_bucket
+from pcakd.bulk import BucketJob, RunOptions
+from tasks.stylize_bucket.job import BucketReport, stylize_bucket
+from tasks.stylize_bucket.progress import BulkProgress
 
-__all__ = ["BucketJob", "BucketReport", "stylize_bucket"]
+__all__ = ["BucketJob", "BucketReport", "BulkProgress", "RunOptions", "stylize_bucket"]

@@ -1,114 +1,215 @@
-"""One bulk job: list, read, stylize, write each result whole, and a table with a row for every object.
+"""One bulk job from end to end: look up model and styles, list, work, report; what was done before is not done again.
 
-    <dest>/<key>                            the result; a suffix that cannot be written gets ".png" behind it
-    <dest>/_pcakd/<job id>/job.json         what was asked, with the model's alias resolved
-    <dest>/_pcakd/<job id>/results.parquet  one row an object; written last: the job is finished
-
-The job id is a hash of what was asked and of the listing, so a finished job run again does nothing.
+Everything is recorded under `<dest>/_pcakd/<job id>/` (see `pcakd.bulk.ledger`). One run at a time works on a
+job: another waits for it, and then finds it finished.
 """
 
-from collections import Counter
+import secrets
+import time
 from collections.abc import Callable
+from contextlib import suppress
 from dataclasses import asdict, dataclass
-from pathlib import PurePosixPath
+from datetime import UTC, datetime
 from typing import Any
 
-import pyarrow as pa
+from pcakd.bulk.job import BucketJob, Resolved, RunOptions, resolve
+from pcakd.bulk.ledger import Ledger, Snapshot
+from pcakd.bulk.report import PAGE, RunInfo, write_report
+from pcakd.bulk.snapshot import open_places
+from pcakd.bulk.totals import Totals
+from pcakd.errors import AccessError, FatalError, PcakdError
+from pcakd.storage import LocalStorage, Storage
+from tasks.lease import Lease, SupersededError, lease
+from tasks.stylize_bucket.driver import Driver, TooManyFailedError
+from tasks.stylize_bucket.progress import BulkProgress
 
-from pcakd.bulk.job import BucketJob, read_place
-from pcakd.errors import PhotoError, TransientError, UsageError
-from pcakd.images import FORMATS, encode_photo
-from pcakd.storage import ObjectInfo, Storage, open_storage, sha256_hex
-from pcakd.storage.parquet import read_parquet, write_parquet
-from pcakd.storage.stage import canonical_json
-from pcakd.stylizer import Stylizer
-
-FOLDER = "_pcakd"
-RESULTS = "results.parquet"
-OK = "ok"
-
-SCHEMA = pa.schema(
-    [
-        ("key", pa.string()),
-        ("etag", pa.string()),
-        ("size", pa.int64()),
-        ("output", pa.string()),
-        ("sha256", pa.string()),
-        ("status", pa.string()),
-        ("message", pa.string()),
-    ]
-)
-"""One object: status "ok", the reason of a photo that cannot be read, or "unreachable"."""
+LEASE = "driver"
 
 
 @dataclass(frozen=True, kw_only=True)
 class BucketReport:
-    """status: objects by status; results: where the table is; model: with its alias resolved."""
+    """How a job ended.
+
+    totals:    of the whole listing. results: where its rows are; page: the report's address.
+    reused:    there was nothing to do. processed: rows that this run wrote, in so many seconds.
+    """
 
     job_id: str
     model: str
-    status: dict[str, int]
+    snapshot: int
+    totals: Totals
     results: str
+    page: str
     reused: bool
+    processed: int = 0
+    seconds: float = 0.0
+
+    @property
+    def status(self) -> dict[str, int]:
+        """Items by status."""
+        return self.totals.status
 
     @property
     def failed(self) -> int:
-        return sum(count for status, count in self.status.items() if status != OK)
+        return self.totals.failed
 
 
-def stylize_bucket(job: BucketJob, *, advance: Callable[[int], None] = lambda count: None) -> BucketReport:
-    """Run a job to its end. advance: told of every object that is done.
+def stylize_bucket(
+    job: BucketJob,
+    options: RunOptions | None = None,
+    *,
+    progress: BulkProgress | None = None,
+    holder: str = "a run",
+    waiting: Callable[[str], None] = lambda who: None,
+) -> BucketReport:
+    """Run a job to its end.
 
-    Raises UsageError, AccessError and NotFoundError for what cannot be used at all, TransientError when
-    the results cannot be written.
+    progress: told of what is done, entered by the caller. holder: what others are told who wait for this run;
+    waiting: told once whom this run waits for.
+
+    Raises UsageError, AccessError and NotFoundError for what cannot be used at all; once it works, TransientError
+    when the storage is away or too many items failed, FatalError when credentials are refused. What is done by
+    then is recorded, and the report says so.
     """
-    source, dest = open_storage(job.source), open_storage(job.dest)
-    inner, outer = f"{dest.uri()}/", f"{source.uri()}/"
-    if inner.startswith(outer) or outer.startswith(inner):
-        raise UsageError(f"{dest}: source and destination lie in each other; choose another destination")
-    source.check()
-    entries = [entry for _, entry in zip(range(job.limit or 1 << 62), source.list(), strict=False)]
-    if not entries:
-        raise UsageError(f"{source}: holds no objects")
-    stylizer = Stylizer.load(job.model)
-    spec = asdict(job) | {"model": stylizer.source, "model_digest": stylizer.digest, "styles": list(job.styles)}
-    listing = [[entry.key, entry.size, entry.etag] for entry in entries]
-    job_id = sha256_hex(canonical_json({"spec": spec, "listing": listing}))[:16]
-    record = dest.sub(f"{FOLDER}/{job_id}")
-    if record.exists(RESULTS):
-        table = read_parquet(record, RESULTS)
-        return _report(job_id, stylizer.source, table.to_pylist(), record, reused=True)
-    record.write("job.json", canonical_json(spec))
-    style = stylizer.style(*[read_place(place) for place in job.styles])
-    rows = []
-    for entry in entries:
-        rows.append(_one(source, dest, entry, stylizer, style, job))
-        advance(1)
-    write_parquet(record, RESULTS, pa.Table.from_pylist(rows, SCHEMA))
-    return _report(job_id, stylizer.source, rows, record, reused=False)
+    options, progress = options or RunOptions(), progress or BulkProgress()
+    from pcakd.engine import EngineSettings
+
+    source, dest = open_places(job)
+    EngineSettings(precision=job.precision, memory_limit=options.memory_limit)  # type: ignore[arg-type]
+    progress.phase("reading model and styles")
+    resolved = resolve(job)
+    ledger = Ledger.open(dest, resolved)
+    with lease(ledger.root, LEASE, holder=holder, waiting=waiting) as held:
+        progress.phase("listing")
+        snapshot = ledger.begin(source)
+        totals = snapshot.done()
+        if totals is not None and not totals.passing:
+            return _report(resolved, snapshot, totals, reused=True)
+        return _Run(resolved, snapshot, source, dest, options, progress, held).to_end()
 
 
-def _one(
-    source: Storage, dest: Storage, entry: ObjectInfo, stylizer: Stylizer, style: Any, job: BucketJob
-) -> dict[str, Any]:
-    row: dict[str, Any] = {"key": entry.key, "etag": entry.etag, "size": entry.size, "status": OK}
-    try:
-        output = output_key(entry.key)
-        result = stylizer.stylize(source.read(entry.key), style, job.options())
-        data = encode_photo(result, FORMATS[PurePosixPath(output).suffix.lower()], quality=job.quality)
-    except PhotoError as error:
-        return row | {"status": error.reason, "message": str(error)}
-    except TransientError as error:
-        return row | {"status": "unreachable", "message": str(error)}
-    dest.write(output, data)
-    return row | {"output": output, "sha256": sha256_hex(data)}
+class _Run:
+    def __init__(
+        self,
+        resolved: Resolved,
+        snapshot: Snapshot,
+        source: Storage,
+        dest: Storage,
+        options: RunOptions,
+        progress: BulkProgress,
+        held: Lease,
+    ) -> None:
+        self.resolved, self.snapshot, self.source, self.dest = resolved, snapshot, source, dest
+        self.options, self.progress, self.held = options, progress, held
+        self.started, self._clock = datetime.now(UTC), time.monotonic()
+        self.name = f"{self.started:%Y%m%dT%H%M%S}-{secrets.token_hex(3)}"
+        self.workers, self.device = 0, ""
+        self.driver = Driver(
+            snapshot, held, options, progress, run=self.name, model=resolved.model, make_chain=self._chain
+        )
+
+    def to_end(self) -> BucketReport:
+        try:
+            self.driver.work()
+            self.held.check()
+            self._sweep()
+            self.progress.phase("writing the report")
+            totals = self.snapshot.finish(self._write_report)
+        except SupersededError:
+            raise  # the ledger is another run's now
+        except BaseException as error:
+            reported = self._end_badly(error)
+            if isinstance(error, TooManyFailedError) and reported:
+                raise TooManyFailedError(f"{error}; report: {self.snapshot.report.uri(PAGE)}") from None
+            if isinstance(error, AccessError):
+                raise FatalError(str(error)) from None
+            raise
+        seconds = time.monotonic() - self._clock
+        return _report(
+            self.resolved, self.snapshot, totals, reused=False, processed=self.driver.state.rows, seconds=seconds
+        )
+
+    def _chain(self, items: int) -> Any:
+        """Once Ray is there: the styles' statistics, computed once, and the chain."""
+        from pcakd.stylizer import Stylizer
+        from tasks.cluster import cluster_cpus, cluster_gpus
+        from tasks.stylize_bucket.pipeline import Chain, Plan
+        from tasks.stylize_bucket.workers import Work
+
+        job, options, checkpoint = self.resolved.job, self.options, self.resolved.checkpoint
+        assert checkpoint is not None
+        settings = {"precision": job.precision, "memory_limit": options.memory_limit}
+        stylizer = Stylizer(checkpoint, device=options.device, **settings)  # type: ignore[arg-type]
+        specs = job.style_specs()
+        styles = {
+            name: stylizer.style(*photos, weights=specs[name].weights) for name, photos in self.resolved.photos.items()
+        }
+        plan = Plan.for_cluster(
+            cluster_cpus(),
+            cluster_gpus(),
+            items=items,
+            workers=options.workers,
+            device=options.device,
+            settings=settings,
+        )
+        self.workers, self.device = plan.stylizers, "cuda" if plan.gpus else "cpu"
+        work = Work(
+            source=self.source,
+            dest=self.dest,
+            run=self.name,
+            model=self.resolved.model,
+            transform=job.transform,
+            strength=job.strength,
+            smoothing=job.smoothing,
+            compat=job.compat,
+            quality=job.quality,
+            max_side=job.max_side,
+            create_only=job.overwrite == "fail",
+        )
+        return Chain(work, checkpoint._replace(student=checkpoint.student.cpu()), styles, plan)
+
+    def _sweep(self) -> None:
+        """Workers that were killed leave temporary files on a local disk."""
+        if isinstance(self.dest, LocalStorage):
+            self.dest.sweep()
+
+    def _end_badly(self, error: BaseException) -> bool:
+        """Write a report of what there is, if that can be done: it must not hide why the run ended."""
+        with suppress(PcakdError):
+            self._write_report(self.snapshot.totals(), stopped=str(error) or "interrupted")
+            return True
+        return False
+
+    def _write_report(self, totals: Totals, *, stopped: str = "") -> None:
+        job = self.resolved.job
+        shown = {
+            name: value for name, value in asdict(job).items() if name not in ("source", "dest", "styles", "model")
+        }
+        info = RunInfo(
+            job_id=self.resolved.job_id,
+            snapshot=self.snapshot.number,
+            run=self.name,
+            started=self.started,
+            seconds=time.monotonic() - self._clock,
+            processed=self.driver.state.rows,
+            stopped=stopped,
+            workers=max(1, self.workers),
+            device=self.device or "cpu",
+            model=self.resolved.model,
+            model_digest=self.resolved.model_digest,
+            options={name: value for name, value in shown.items() if value not in ((), "", None)},
+            styles=self.resolved.photos,
+        )
+        write_report(self.snapshot, totals, source=self.source, dest=self.dest, info=info)
 
 
-def output_key(key: str) -> str:
-    """The result's key: the photo's own, with ".png" behind a suffix that cannot be written."""
-    return key if PurePosixPath(key).suffix.lower() in FORMATS else f"{key}.png"
-
-
-def _report(job_id: str, model: str, rows: list[dict[str, Any]], record: Storage, *, reused: bool) -> BucketReport:
-    status = dict(Counter(row["status"] for row in rows))
-    return BucketReport(job_id=job_id, model=model, status=status, results=record.uri(RESULTS), reused=reused)
+def _report(resolved: Resolved, snapshot: Snapshot, totals: Totals, **rest: Any) -> BucketReport:
+    return BucketReport(
+        job_id=resolved.job_id,
+        model=resolved.model,
+        snapshot=snapshot.number,
+        totals=totals,
+        results=snapshot.storage.uri("final"),
+        page=snapshot.report.uri(PAGE),
+        **rest,
+    )

@@ -1,68 +1,173 @@
-import numpy as np
-import pyarrow.parquet as pq
-import pytest
-from PIL import Image
+"""Whole bulk jobs on a real Ray, local folders."""
 
-from pcakd import Stylizer
+import os
+import subprocess
+import sys
+
+import pytest
+
 from pcakd.errors import NotFoundError, UsageError
-from pcakd.images import encode_photo
-from tasks.stylize_bucket import BucketJob, stylize_bucket
-from tasks.stylize_bucket.job import output_key
+from pcakd.storage import open_storage
+from tasks.stylize_bucket import BucketJob, RunOptions, pipeline, stylize_bucket
+from tasks.stylize_bucket.driver import TooManyFailedError
+from tasks.stylize_bucket.workers import Stylize
+from tests.corpus import bad_photos, good_photos, jpeg, odd_photos
+from tests.tasks.stylize_bucket import jobs
+
+slow = pytest.mark.slow
+
+
+class Places:
+    """A source folder, a destination, a style and a student."""
+
+    def __init__(self, folder) -> None:
+        self.folder = folder
+        (folder / "in").mkdir()
+        self.source, self.dest = open_storage(folder / "in"), open_storage(folder / "out")
+        self.style, self.model = jobs.style(folder), jobs.student(folder)
+
+    def put(self, *samples) -> None:
+        for sample in samples:
+            self.source.write(sample.name, sample.data)
+
+    def job(self, **changes) -> BucketJob:
+        values = {
+            "source": self.source.uri(),
+            "dest": self.dest.uri(),
+            "styles": (str(self.style),),
+            "model": str(self.model),
+        }
+        return BucketJob(**{**values, **changes})
 
 
 @pytest.fixture
-def photos(tmp_path):
-    """A folder with a JPEG, a GIF below it and a file that is no photo; a style beside it."""
-    source = tmp_path / "in"
-    (source / "sub").mkdir(parents=True)
-    for seed, name in enumerate(("a.jpg", "sub/b.gif")):
-        pixels = np.random.default_rng(seed).integers(0, 256, (6, 8, 3), np.uint8)
-        Image.fromarray(pixels).resize((64, 48)).save(source / name)
-    (source / "c.jpg").write_bytes(b"no photo")
-    Image.fromarray(np.full((40, 40, 3), (200, 120, 40), np.uint8)).save(tmp_path / "style.png")
-    return source
+def places(tmp_path) -> Places:
+    return Places(tmp_path)
 
 
-def job(photos, **changes) -> BucketJob:
-    values = {"source": str(photos), "dest": str(photos.parent / "out"), "styles": (str(photos.parent / "style.png"),)}
-    return BucketJob(**{**values, "model": "mobilenet", **changes})
+@slow
+def test_a_job_its_second_run_and_what_changed_since(places, ray_cluster):
+    samples = good_photos(20) + odd_photos() + bad_photos()
+    places.put(*samples)
+    (places.source.root / "late.jpg").symlink_to(places.folder / "late")
+    first = stylize_bucket(places.job())
+    rows = jobs.final_rows(places.dest)
+    reasons = {sample.name: sample.reason or "ok" for sample in samples}
+    assert {key: row["status"] for key, row in rows.items()} == reasons | {"late.jpg": "missing"}
+    assert first.status == first.totals.status
+    assert sum(first.status.values()) == len(samples) + 1
+    jobs.check_outputs(places.dest, rows)
+    for sample in samples:
+        if sample.name in ("good-0003.jpg", "alpha.png", "photo.gif", "rotated.jpg"):
+            output = rows[sample.name]["output"]
+            assert places.dest.read(output) == jobs.expected(places.model, places.style, sample.data, output)
+    report = open_storage(places.dest.root / "_pcakd" / first.job_id / "snapshots/000001/report")
+    assert {entry.key for entry in report.list()} == {"report.html", "report.json", "failed.csv", "slowest.csv"}
+
+    # What failed for a passing reason is taken again, and nothing else.
+    (places.folder / "late").write_bytes(jpeg(500))
+    stamps = {path: path.stat().st_mtime_ns for path in places.dest.root.rglob("*.*g")}
+    second = stylize_bucket(places.job())
+    assert (second.status["ok"], second.processed, second.reused) == (first.status["ok"] + 1, 1, False)
+    assert all(path.stat().st_mtime_ns == stamp for path, stamp in stamps.items())
+
+    # An object that changed is done again, a new one is done, one that vanished keeps its result.
+    places.source.write("good-0001.jpg", jpeg(501))
+    places.source.write("new.jpg", jpeg(502))
+    places.source.delete("good-0002.jpg")
+    third = stylize_bucket(places.job())
+    assert (first.snapshot, second.snapshot, third.snapshot, third.processed) == (1, 2, 3, 2)
+    assert third.status == second.status
+    written = {path.name for path in places.dest.root.glob("*.*g") if path.stat().st_mtime_ns != stamps.get(path)}
+    assert written == {"good-0001.jpg", "new.jpg", "late.jpg"}
+    expected = jobs.expected(places.model, places.style, jpeg(501), "x.jpg")
+    assert places.dest.read("good-0001.jpg") == expected
+    assert "good-0002.jpg" in jobs.outputs(places.dest)
+
+    # Nothing to do: no Ray, no photo read or written.
+    code = "import sys; from tests.tasks.stylize_bucket.test_job import again; again(*sys.argv[1:])"
+    words = [sys.executable, "-c", code, str(places.folder)]
+    done = subprocess.run(words, capture_output=True, text=True, check=False, env=os.environ)
+    assert done.returncode == 0, done.stderr
 
 
-def test_every_object_gets_one_row_and_every_good_one_the_librarys_result(photos):
-    report = stylize_bucket(job(photos))
-    assert report.status == {"ok": 2, "not-an-image": 1}
-    assert report.failed == 1
-    rows = {row["key"]: row for row in pq.read_table(report.results).to_pylist()}
-    assert set(rows) == {"a.jpg", "c.jpg", "sub/b.gif"}
-    assert rows["sub/b.gif"]["output"] == "sub/b.gif.png"
-    assert rows["c.jpg"]["output"] is None
-    expected = Stylizer.load("mobilenet").stylize(photos / "a.jpg", photos.parent / "style.png")
-    assert (photos.parent / "out" / "a.jpg").read_bytes() == encode_photo(expected, "JPEG", quality=95)
+def again(folder: str) -> None:
+    """Run the finished job in a process of its own."""
+    from pathlib import Path
+
+    from pcakd.storage.local import LocalStorage
+
+    read, real = [], LocalStorage.read_with_info
+    LocalStorage.read_with_info = lambda self, key: read.append(str(self.root / key)) or real(self, key)
+    base = Path(folder)
+    job = BucketJob(
+        source=f"{base}/in", dest=f"{base}/out", styles=(f"{base}/evening.jpg",), model=f"{base}/student.safetensors"
+    )
+    report = stylize_bucket(job)
+    assert report.reused
+    assert not [module for module in ("ray", "prefect", "mlflow") if module in sys.modules]
+    assert not [path for path in read if path.startswith(f"{base}/in/")]
 
 
-def test_a_finished_job_run_again_writes_nothing(photos):
-    first = stylize_bucket(job(photos))
-    result = photos.parent / "out" / "a.jpg"
-    stamp = result.stat().st_mtime_ns
-    again = stylize_bucket(job(photos))
-    assert (again.job_id, again.reused, again.status) == (first.job_id, True, first.status)
-    assert result.stat().st_mtime_ns == stamp
-    assert stylize_bucket(job(photos, strength=0.5)).job_id != first.job_id
+@slow
+def test_a_photo_that_ends_its_worker_each_time_costs_only_itself(places, ray_cluster, monkeypatch):
+    places.put(*good_photos(40))
+    places.source.write("killer.jpg", jpeg(7))
+    monkeypatch.setattr(pipeline, "Stylize", Deadly)
+    report = stylize_bucket(places.job())
+    assert report.status == {"ok": 40, "crashed": 1}
+    rows = jobs.final_rows(places.dest)
+    assert rows["killer.jpg"]["status"] == "crashed"
+    assert rows["killer.jpg"]["passing"]
+    jobs.check_outputs(places.dest, rows)
 
 
-def test_places_in_each_other_or_missing_are_refused(photos):
+class Deadly(Stylize):
+    """Ends its process at one photo, as the kernel does for want of memory."""
+
+    def _one(self, head, body):
+        if head.item["key"] == "killer.jpg":
+            os.abort()
+        return super()._one(head, body)
+
+
+@slow
+def test_a_giant_photo_under_a_small_memory_limit_is_tiled(places, ray_cluster):
+    giant = jpeg(1, 4100, 4200)  # more than goes through the object store as pixels
+    places.put(*good_photos(3))
+    places.source.write("giant.jpg", giant)
+    report = stylize_bucket(places.job(smoothing="none"), RunOptions(memory_limit=640 << 20, workers=1))
+    assert report.status == {"ok": 4}
+    rows = jobs.final_rows(places.dest)
+    assert (rows["giant.jpg"]["width"], rows["giant.jpg"]["height"]) == (4200, 4100)
+    jobs.check_outputs(places.dest, rows)
+
+
+@slow
+def test_more_failures_than_allowed_end_the_job_early_with_a_report(places, ray_cluster):
+    for number in range(200):
+        places.source.write(f"bad-{number:03d}.jpg", b"no photo")
+    places.put(*good_photos(200))
+    with pytest.raises(TooManyFailedError, match=r"of 400 items failed.*report: .*report\.html"):
+        stylize_bucket(places.job(), RunOptions(max_failed=0.1))
+    snapshot = jobs.snapshot_of(places.dest)
+    totals = snapshot.totals()
+    assert snapshot.done() is None
+    assert 40 < totals.status["not-an-image"] < 200
+    assert sum(totals.status.values()) == 400
+    assert totals.pending > 100
+    assert snapshot.report.exists("report.html")
+    assert b"not-an-image" in snapshot.report.read("failed.csv")
+    # Once more is allowed, the same job goes on where it stopped.
+    report = stylize_bucket(places.job())
+    assert report.status == {"ok": 200, "not-an-image": 200}
+    assert report.processed == totals.pending
+
+
+def test_places_in_each_other_or_missing_are_refused(places):
     with pytest.raises(UsageError, match="lie in each other"):
-        stylize_bucket(job(photos, dest=str(photos / "out")))
+        stylize_bucket(places.job(dest=f"{places.source.uri()}/out"))
     with pytest.raises(NotFoundError, match="no such folder"):
-        stylize_bucket(job(photos, source=str(photos / "nowhere")))
-
-
-@pytest.mark.parametrize("wrong", [{"styles": ()}, {"quality": 0}, {"limit": 0}, {"transform": "x"}, {"strength": 2.0}])
-def test_a_job_of_impossible_values_is_refused(photos, wrong):
-    with pytest.raises(UsageError):
-        job(photos, **wrong)
-
-
-def test_a_result_that_cannot_keep_its_suffix_keeps_its_name():
-    assert output_key("a/b.JPG") == "a/b.JPG"
-    assert output_key("a.png") != output_key("a.gif") == "a.gif.png"
+        stylize_bucket(places.job(source=f"{places.folder}/nowhere"))
+    with pytest.raises(UsageError, match="holds no objects"):
+        stylize_bucket(places.job())

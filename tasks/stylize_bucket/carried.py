@@ -1,0 +1,136 @@
+"""Items on their way through the workers, as the blocks of a Ray dataset.
+
+Two columns: `head`, what is known of the item so far, pickled; `body`, the bytes that come next: pixels on the way
+to the stylizer and back, or a whole encoded photo where pixels would be too many.
+"""
+
+import pickle
+from collections.abc import Iterator
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import pyarrow as pa
+from PIL import Image
+
+from pcakd.images import SRGB_PROFILE, Photo
+
+YIELD_BYTES = 32 << 20
+"""So much may a worker have in hands before it passes it on."""
+
+Row = dict[str, Any]
+
+
+@dataclass(kw_only=True)
+class Head:
+    """An item on its way.
+
+    item: the snapshot's columns; row: its row so far, finished once its status is not "".
+    kind: what the body is: "pixels" (uint8 H×W×3, behind them H×W of alpha if there is any), "photo" (the source,
+          encoded), "result" (the output, encoded), "" (nothing).
+    size: (height, width) of the pixels.
+    """
+
+    item: dict[str, Any]
+    row: Row
+    kind: str = ""
+    size: tuple[int, int] = (0, 0)
+    alpha: bool = False
+    exif: bytes = b""
+    profiled: bool = False
+
+    @property
+    def finished(self) -> bool:
+        return bool(self.row["status"])
+
+
+Carried = tuple[Head, bytes | memoryview]
+
+
+def pack(carried: list[Carried]) -> pa.Table:
+    """A block."""
+    heads = pa.array([pickle.dumps(head) for head, _ in carried], pa.binary())
+    bodies = pa.array([body for _, body in carried], pa.large_binary())
+    return pa.table({"head": heads, "body": bodies})
+
+
+def unpack(table: pa.Table) -> Iterator[Carried]:
+    """The items of a block; their bodies are views of it."""
+    for head, body in zip(table["head"], table["body"], strict=True):
+        yield pickle.loads(head.as_py()), memoryview(body.as_buffer() or b"")
+
+
+def pack_rows(rows: list[Row]) -> pa.Table:
+    return pa.table({"row": pa.array([pickle.dumps(row) for row in rows], pa.binary())})
+
+
+def unpack_rows(table: pa.Table) -> list[Row]:
+    return [pickle.loads(row.as_py()) for row in table["row"]]
+
+
+class Batch:
+    """Items gathered into blocks of at most about `YIELD_BYTES`."""
+
+    def __init__(self) -> None:
+        self._carried: list[Carried] = []
+        self._bytes = 0
+
+    def add(self, carried: Carried) -> bool:
+        """Whether it is full."""
+        self._carried.append(carried)
+        self._bytes += len(carried[1])
+        return self._bytes >= YIELD_BYTES
+
+    def take(self) -> pa.Table:
+        table = pack(self._carried)
+        self._carried, self._bytes = [], 0
+        return table
+
+    def rest(self) -> Iterator[pa.Table]:
+        if self._carried:
+            yield self.take()
+
+
+def with_photo(head: Head, photo: Photo) -> Carried:
+    """The item with its decoded photo."""
+    head.kind, head.size, head.alpha = "pixels", photo.size, photo.alpha is not None
+    head.exif, head.profiled = photo.exif, photo.profiled
+    body = photo.rgb.tobytes() + (photo.alpha.tobytes() if photo.alpha is not None else b"")
+    return head, body
+
+
+def photo_of(head: Head, body: bytes | memoryview) -> Photo:
+    """The photo of an item that has pixels."""
+    rgb, alpha = _planes(head, body)
+    return Photo(rgb=rgb, alpha=alpha, exif=head.exif, profiled=head.profiled)
+
+
+def with_image(head: Head, image: Image.Image) -> Carried:
+    """The item with its stylized image, RGB or RGBA."""
+    head.kind, head.size, head.alpha = "pixels", (image.height, image.width), image.mode == "RGBA"
+    head.exif, head.profiled = image.info.get("exif", b""), bool(image.info.get("icc_profile"))
+    if not head.alpha:
+        return head, image.tobytes()
+    pixels = np.asarray(image)
+    return head, pixels[:, :, :3].tobytes() + pixels[:, :, 3].tobytes()
+
+
+def image_of(head: Head, body: bytes | memoryview) -> Image.Image:
+    """The stylized image of an item that has pixels."""
+    rgb, alpha = _planes(head, body)
+    image = Image.fromarray(rgb)
+    if alpha is not None:
+        image.putalpha(Image.fromarray(alpha))
+    if head.exif:
+        image.info["exif"] = head.exif
+    if head.profiled:
+        image.info["icc_profile"] = SRGB_PROFILE
+    return image
+
+
+def _planes(head: Head, body: bytes | memoryview) -> tuple[np.ndarray, np.ndarray | None]:
+    height, width = head.size
+    pixels = np.frombuffer(body, np.uint8)
+    # Copies: blocks of Ray's object store cannot be written to, which PyTorch warns of.
+    rgb = pixels[: height * width * 3].reshape(height, width, 3).copy()
+    return rgb, pixels[height * width * 3 :].reshape(height, width).copy() if head.alpha else None

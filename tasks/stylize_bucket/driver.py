@@ -1,0 +1,243 @@
+"""One run over a snapshot: pending items to Ray, their rows to the ledger, what may pass once more at the end.
+
+Rows are in the ledger a second or two after their results are in place, so that little is done twice after a kill.
+"""
+
+import time
+from collections import defaultdict
+from collections.abc import Callable, Iterator
+from contextlib import ExitStack, suppress
+from dataclasses import dataclass, field
+from datetime import UTC, datetime
+from typing import Any
+
+import pyarrow as pa
+
+from pcakd.bulk.job import RunOptions
+from pcakd.bulk.ledger import Snapshot
+from pcakd.bulk.schema import CRASHED, OK, UNREACHABLE
+from pcakd.errors import FatalError, PcakdError, TransientError
+from tasks.cluster import ray_cluster
+from tasks.lease import Lease, SupersededError
+from tasks.stylize_bucket.carried import Row
+from tasks.stylize_bucket.progress import BulkProgress, Counts
+
+CHUNK_ITEMS = 50_000
+"""Items that go to Ray at a time: their listing is in its object store."""
+
+ROUNDS = 2
+"""Times that a run takes again what may pass, one item at a time."""
+
+FLUSH_ROWS = 500
+FLUSH_LEAST_S, FLUSH_MOST_S, FLUSH_SHARE = 1.0, 10.0, 0.01
+"""Rows wait for this share of the time that the run has taken: that much work is lost with its driver."""
+
+OUTAGE = 16
+"""So many items in a row that cannot be reached are an outage of the storage, not of the items."""
+
+STALL_S = 1800.0
+"""Without a row for so long the run is stuck; the largest photos take minutes."""
+
+Part = int
+Name = tuple[str, str]  # key, style
+
+
+class TooManyFailedError(TransientError):
+    """The run ended early: more items failed than the user allows."""
+
+
+@dataclass
+class _State:
+    """What the run has counted; an item that is tried again counts once."""
+
+    done: int = 0
+    rows: int = 0
+    bytes_in: int = 0
+    bytes_out: int = 0
+    failed: set[tuple[Part, Name]] = field(default_factory=set)
+    unreachable_in_a_row: int = 0
+
+
+class Driver:
+    """Works until every item has a row.
+
+    make_chain: what makes the chain, told how many items there are at least; called once Ray is there.
+    """
+
+    def __init__(
+        self,
+        snapshot: Snapshot,
+        held: Lease,
+        options: RunOptions,
+        progress: BulkProgress,
+        *,
+        run: str,
+        model: str,
+        make_chain: Callable[[int], Any],
+    ) -> None:
+        self.snapshot, self.held, self.options, self.progress = snapshot, held, options, progress
+        self.run, self.model, self.make_chain = run, model, make_chain
+        self.state = _State()
+        self._chain: Any = None
+        self._buffer: dict[Part, list[Row]] = defaultdict(list)
+        self._buffered_since = 0.0
+        self._outstanding: set[tuple[Part, Name]] = set()
+        self._again: set[tuple[Part, Name]] = set()
+        self._started = time.monotonic()
+
+    def work(self) -> None:
+        """Raises TransientError, FatalError, TooManyFailedError, SupersededError; rows that came are recorded."""
+        with ExitStack() as stack:
+            for items in self._chunks():
+                self._pass(stack, items, alone=False)
+            for _ in range(ROUNDS):
+                again, self._again = self._again, set()
+                if again:
+                    self.progress.phase("trying failures again")
+                    self._pass(stack, self._named(again), alone=True)
+
+    def _chunks(self) -> Iterator[pa.Table]:
+        """Pending items with their part, as many as Ray takes at a time."""
+        waiting: list[pa.Table] = []
+        for part in range(self.snapshot.parts):
+            pending = self.snapshot.pending(part)
+            self.state.done += self.snapshot.record["parts"][part]["items"] - len(pending)
+            self._tell()
+            if len(pending):
+                waiting.append(_with_part(pending, part))
+            if sum(map(len, waiting)) >= CHUNK_ITEMS:
+                yield pa.concat_tables(waiting)
+                waiting = []
+        if waiting:
+            yield pa.concat_tables(waiting)
+
+    def _named(self, names: set[tuple[Part, Name]]) -> pa.Table:
+        tables = []
+        for part in sorted({part for part, _ in names}):
+            items = self.snapshot.items(part)
+            pairs = zip(items["key"].to_pylist(), items["style"].to_pylist(), strict=True)
+            wanted = pa.array([(part, pair) in names for pair in pairs], pa.bool_())
+            tables.append(_with_part(items.filter(wanted), part))
+        return pa.concat_tables(tables)
+
+    def _pass(self, stack: ExitStack, items: pa.Table, *, alone: bool) -> None:
+        if self._chain is None:
+            self.progress.phase("starting Ray")
+            stack.enter_context(ray_cluster())
+            self._chain = self.make_chain(len(items))
+            self.progress.phase("starting workers")
+        names = zip(items["part"].to_pylist(), items["key"].to_pylist(), items["style"].to_pylist(), strict=True)
+        self._outstanding = {(part, (key, style)) for part, key, style in names}
+        last = time.monotonic()
+        stream = self._chain.run(items, alone=alone)
+        try:
+            for rows in stream:
+                now = time.monotonic()
+                if rows:
+                    last = now
+                    self._take(rows, alone)
+                elif now - last > STALL_S:
+                    raise TransientError(f"no result for {STALL_S / 60:.0f} minutes; the same command goes on")
+                if self.held.lost:
+                    raise SupersededError(
+                        f"{self.snapshot.storage.uri()}: another run took this job over; this one stops"
+                    )
+                self._flush(now)
+        except BaseException:
+            with suppress(PcakdError):  # the storage may be what it ends for
+                self._flush()
+            raise
+        finally:
+            stream.close()
+        self._flush()
+        self._account_for_lost(items, alone)
+
+    def _take(self, rows: list[Row], alone: bool) -> None:
+        from tasks.stylize_bucket.workers import STOP
+
+        state = self.state
+        for row in rows:
+            if row["status"] == STOP:
+                raise FatalError(row["message"])
+            name = row.pop("part"), (row["key"], row["style"])
+            first = name in self._outstanding
+            self._outstanding.discard(name)
+            if not self._buffer:
+                self._buffered_since = time.monotonic()
+            self._buffer[name[0]].append(row)
+            ok = row["status"] == OK
+            state.rows += 1
+            state.done += first and not alone
+            state.bytes_in += row["size"] or 0
+            state.bytes_out += row.get("output_size") or 0
+            state.failed.discard(name) if ok else state.failed.add(name)
+            if row["passing"] and row["status"] in (UNREACHABLE, CRASHED):
+                self._again.add(name)
+            self._watch(row)
+        self._tell()
+        if self.options.too_many(len(state.failed), self.snapshot.item_count):
+            raise TooManyFailedError(
+                f"{len(state.failed):,} of {self.snapshot.item_count:,} items failed, more than max_failed "
+                f"{self.options.max_failed:g} allows: stopped; the same command goes on, with a higher --max-failed"
+            )
+
+    def _watch(self, row: Row) -> None:
+        self.state.unreachable_in_a_row = self.state.unreachable_in_a_row + 1 if row["status"] == UNREACHABLE else 0
+        if self.state.unreachable_in_a_row >= OUTAGE:
+            raise TransientError(
+                f"{OUTAGE} items in a row cannot be reached; the last: {row['message']}; the same command goes on"
+            )
+
+    def _account_for_lost(self, items: pa.Table, alone: bool) -> None:
+        """Items whose worker died each time have no row: they are tried alone, then they are to blame."""
+        lost, self._outstanding = self._outstanding, set()
+        if lost and len(lost) == len(items) > ROUNDS:
+            raise TransientError("every Ray worker died, out of memory perhaps; the same command goes on")
+        if not alone:
+            self._again |= lost
+            return
+        for item in items.to_pylist():
+            if (item["part"], (item["key"], item["style"])) in lost:
+                self._take([self._crashed(item)], alone)
+                self._again.discard((item["part"], (item["key"], item["style"])))
+        self._flush()
+
+    def _crashed(self, item: Row) -> Row:
+        return {name: item[name] for name in ("part", "key", "etag", "size", "style", "output")} | {
+            "status": CRASHED,
+            "passing": True,
+            "error": "WorkerDied",
+            "message": "its worker process died each time: out of memory, or a crash in a library",
+            "model": self.model,
+            "finished": datetime.now(UTC),
+        }
+
+    def _flush(self, now: float | None = None) -> None:
+        """Write the rows that wait; with `now`, only if it is time."""
+        if not self._buffer:
+            return
+        if now is not None:
+            wait = min(max((now - self._started) * FLUSH_SHARE, FLUSH_LEAST_S), FLUSH_MOST_S)
+            if sum(map(len, self._buffer.values())) < FLUSH_ROWS and now - self._buffered_since < wait:
+                return
+        while self._buffer:
+            part, rows = next(iter(self._buffer.items()))
+            self.snapshot.append(part, rows, self.run)
+            del self._buffer[part]
+
+    def _tell(self) -> None:
+        state = self.state
+        self.progress.update(
+            Counts(
+                items=self.snapshot.item_count,
+                done=state.done,
+                failed=len(state.failed),
+                rows=state.rows,
+                bytes_in=state.bytes_in,
+                bytes_out=state.bytes_out,
+            )
+        )
+
+
+def _with_part(items: pa.Table, part: Part) -> pa.Table:
+    return items.append_column("part", pa.array([part] * len(items), pa.int32()))

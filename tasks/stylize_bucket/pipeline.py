@@ -1,0 +1,201 @@
+"""The chain on Ray Data: fetch and decode → stylize → encode and put; rows come back as they are finished.
+
+    for rows in Chain(work, checkpoint, styles, plan).run(items):      # None where nothing came for a moment
+        ...
+
+A block whose worker dies is tried again by Ray; one that loses `RETRIES` workers more is left out, and its
+items simply have no row at the end.
+"""
+
+import logging
+import queue
+import threading
+import warnings
+from collections.abc import Iterator
+from dataclasses import dataclass
+from typing import Any
+
+import pyarrow as pa
+
+from pcakd.errors import TransientError
+from tasks.stylize_bucket.carried import YIELD_BYTES, Row, unpack_rows
+from tasks.stylize_bucket.workers import Stylize, Work, fetch, store
+
+BLOCK_ITEMS = 16
+BLOCK_BYTES = 2 << 20
+"""A block: so many items, or so many encoded bytes. Small blocks start sooner and lose less; each costs Ray about
+10 ms in all."""
+
+BLOCKS_EACH = 4
+"""Few items are cut into so many blocks for each stylizer, so that all have work until the end."""
+
+RETRIES = 2
+"""Times that Ray tries a block again whose worker died."""
+
+POLL_S = 0.5
+
+Results = queue.Queue[list[Row] | Exception | None]
+
+
+@dataclass(frozen=True, kw_only=True)
+class Plan:
+    """How the cluster is shared out.
+
+    stylizers: actors; threads: of each; gpus, cpus: of each, as Ray counts them.
+    helpers:   tasks at a time that fetch, and that store; helper_cpus: of each.
+    settings:  device, precision and memory_limit of the stylizers.
+    """
+
+    stylizers: int
+    threads: int
+    gpus: float
+    cpus: float
+    helpers: int
+    helper_cpus: float
+    settings: dict[str, Any]
+
+    @classmethod
+    def for_cluster(
+        cls, cpus: int, gpus: int, *, items: int, workers: int | None, device: str, settings: dict[str, Any]
+    ) -> "Plan":
+        """Half of the CPUs' shares for the stylizers, half for the rest: shares only keep Ray from starving one of
+        them, the kernel deals out the real ones."""
+        on_gpu = gpus > 0 and device != "cpu"
+        stylizers = min(workers or (gpus if on_gpu else cpus), items)
+        helpers = max(1, cpus // 2)
+        return cls(
+            stylizers=stylizers,
+            threads=max(1, cpus // stylizers),
+            gpus=gpus / stylizers if on_gpu else 0,
+            cpus=_share(cpus / 2 / stylizers),
+            helpers=helpers,
+            helper_cpus=_share(cpus / 4 / helpers),
+            settings={**settings, "device": "cuda" if on_gpu else "cpu"},
+        )
+
+
+def _share(cpus: float) -> float:
+    """Ray counts fractions below 1 in ten-thousandths, and above 1 whole CPUs only."""
+    return int(cpus) if cpus >= 1 else max(0.001, int(cpus * 1000) / 1000)
+
+
+class Chain:
+    """The job's chain on the cluster that this process is attached to."""
+
+    def __init__(self, work: Work, checkpoint: Any, styles: dict[str, Any], plan: Plan) -> None:
+        import ray
+
+        self.work, self.plan = work, plan
+        self._reference = ray.put((checkpoint, styles))
+        # As bytes: Ray warns of references among an actor's arguments, since whoever drops them breaks its restarts.
+        self._shared = ray.cloudpickle.dumps(self._reference)
+
+    def run(self, items: pa.Table, *, alone: bool = False) -> Iterator[list[Row] | None]:
+        """Rows of the items as they come, in no order; None now and then where none came.
+
+        alone: one item at a time on an actor, so that an item which ends it takes no other along.
+        Leaving the loop ends the work. Raises TransientError when Ray itself gives up.
+        """
+        most = 1 if alone else min(BLOCK_ITEMS, max(1, len(items) // (BLOCKS_EACH * self.plan.stylizers)))
+        blocks = list(cut_into_blocks(items, most))
+        rows: Results = queue.Queue(maxsize=64)
+        over = threading.Event()
+        thread = threading.Thread(target=self._consume, args=(blocks, alone, rows, over), name="bulk-rows", daemon=True)
+        thread.start()
+        try:
+            while True:
+                try:
+                    got = rows.get(timeout=POLL_S)
+                except queue.Empty:
+                    yield None
+                    continue
+                if got is None:
+                    return
+                if isinstance(got, Exception):
+                    raise TransientError(f"Ray gave up ({_first_line(got)}); the same command goes on") from None
+                yield got
+        finally:
+            over.set()
+            while thread.is_alive():
+                try:
+                    rows.get(timeout=0.1)
+                except queue.Empty:
+                    continue
+
+    def _consume(
+        self,
+        blocks: list[pa.Table],
+        alone: bool,
+        rows: "queue.Queue[list[Row] | Exception | None]",
+        over: threading.Event,
+    ) -> None:
+        try:
+            dataset = self._dataset(blocks, alone)
+            batches = iter(dataset.iter_batches(batch_size=None, batch_format="pyarrow", prefetch_batches=0))
+            for table in batches:
+                if over.is_set():
+                    return
+                rows.put(unpack_rows(table))
+            rows.put(None)
+        except Exception as error:
+            rows.put(error)
+
+    def _dataset(self, blocks: list[pa.Table], alone: bool) -> Any:
+        import ray.data
+        from ray.data import ActorPoolStrategy, DataContext, TaskPoolStrategy
+
+        _quiet()
+        context = DataContext.get_current()
+        context.max_errored_blocks = -1
+        context.target_max_block_size = 2 * YIELD_BYTES
+        context.enable_progress_bars = False
+        context.print_on_execution_start = False
+        plan = self.plan
+        stylizers = min(plan.stylizers, len(blocks))
+        blockwise: dict[str, Any] = {"batch_size": None, "batch_format": "pyarrow", "zero_copy_batch": True}
+        helper: dict[str, Any] = {
+            **blockwise,
+            "fn_kwargs": {"work": self.work},
+            "compute": TaskPoolStrategy(plan.helpers),
+            "num_cpus": plan.helper_cpus,
+            "max_retries": RETRIES,
+        }
+        dataset: Any = ray.data.from_arrow(blocks)
+        with warnings.catch_warnings():
+            # Retries have no named parameters yet, and Ray Data's own defaults try for ever.
+            warnings.filterwarnings("ignore", message="`ray_remote_args` is deprecated")
+            dataset = dataset.map_batches(fetch, **helper)
+            dataset = dataset.map_batches(
+                Stylize,
+                fn_constructor_args=(self.work, self._shared, plan.threads, plan.settings),
+                compute=ActorPoolStrategy(size=stylizers, max_tasks_in_flight_per_actor=1 if alone else 2),
+                num_cpus=plan.cpus,
+                num_gpus=plan.gpus,
+                max_restarts=-1,
+                max_task_retries=RETRIES,
+                **blockwise,
+            )
+            return dataset.map_batches(store, **helper)
+
+
+def cut_into_blocks(items: pa.Table, most: int = BLOCK_ITEMS) -> Iterator[pa.Table]:
+    """Blocks of at most so many items, in order."""
+    start = size = 0
+    for number, length in enumerate(items["size"].to_pylist()):
+        if number > start and (number - start == most or size + length > BLOCK_BYTES):
+            yield items.slice(start, number - start).combine_chunks()
+            start, size = number, 0
+        size += length
+    if start < len(items):
+        yield items.slice(start).combine_chunks()
+
+
+def _quiet() -> None:
+    """Ray Data writes its plans and every lost block's traceback to standard error; its log files keep them."""
+    for handler in logging.getLogger("ray.data").handlers:
+        if type(handler).__name__ == "PlainRayHandler":
+            handler.setLevel(logging.CRITICAL)
+
+
+def _first_line(error: Exception) -> str:
+    return str(error).strip().splitlines()[0][:200] if str(error).strip() else type(error).__name__

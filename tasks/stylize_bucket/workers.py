@@ -1,0 +1,303 @@
+"""What Ray's workers do with a block of items: fetch and decode, stylize, encode and put.
+
+Whatever goes wrong with one item becomes its row; only what concerns the whole job asks to stop it.
+"""
+
+import os
+import pickle
+import socket
+import time
+from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager
+from dataclasses import dataclass, field, replace
+from datetime import UTC, datetime
+from pathlib import PurePosixPath
+from typing import Any
+
+import pyarrow as pa
+from PIL import Image
+
+from pcakd.bulk.schema import CRASHED, DENIED, EXISTS, MAY_PASS, MISSING, NO_MEMORY, OK, UNREACHABLE
+from pcakd.errors import AccessError, FatalError, NotFoundError, PcakdError, PhotoError, TransientError, UsageError
+from pcakd.images import FORMATS, Photo, check_pixels, encode_photo, max_pixels_default, peek_size, read_photo
+from pcakd.shards.tables import key_of
+from pcakd.storage import LocalStorage, Storage, sha256_hex, shown
+from tasks.stylize_bucket.carried import (
+    Batch,
+    Carried,
+    Head,
+    Row,
+    image_of,
+    pack_rows,
+    photo_of,
+    unpack,
+    with_image,
+    with_photo,
+)
+
+MAX_OBJECT_BYTES = 1 << 30
+"""Larger objects are not fetched: no photo of a size that is read needs more."""
+
+LARGE_PIXELS = 16 << 20
+"""Photos of more pixels stay encoded between the workers, so that the object store need not hold their pixels."""
+
+THREADS = 16
+"""Requests at a time to an S3 server: it answers slowly, but many at once."""
+
+STOP = "stop"
+"""Status of a row that is no outcome: it asks the driver to end the job, for the error in it."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Work:
+    """What all items of a job have in common; travels to every worker.
+
+    run:    goes into every row.
+    model:  its name with every alias resolved, for the rows.
+    create_only: leave an output alone that is there with other content.
+    """
+
+    source: Storage
+    dest: Storage
+    run: str
+    model: str
+    transform: str
+    strength: float
+    smoothing: str
+    compat: str
+    quality: int
+    max_side: int | None = None
+    create_only: bool = False
+    max_pixels: int = field(default_factory=max_pixels_default)
+
+
+def fetch(table: pa.Table, work: Work) -> Iterator[pa.Table]:
+    """Items → their photos, decoded. Neighbours of the same key are fetched and decoded once."""
+    items = table.to_pylist()
+    sizes = {item["key"]: item["size"] for item in items}
+    batch = Batch()
+    with ThreadPoolExecutor(_threads(work.source)) as threads:
+        reading = {key: threads.submit(_read, work, key, size) for key, size in sizes.items()}
+        last: Carried | None = None
+        for item in items:
+            if last is None or last[0].item["key"] != item["key"]:
+                head = _new(work, item)
+                last = _decoded(work, head, *reading.pop(item["key"]).result())
+            head, body = last
+            head = replace(head, item=item, row={**head.row, "style": item["style"], "output": item["output"]})
+            if batch.add((head, body)):
+                yield batch.take()
+    yield from batch.rest()
+
+
+class Stylize:
+    """An actor: has the model and the styles, once.
+
+    shared: pickled reference of (checkpoint, style name → `Style`). settings: of `Stylizer`: device, precision,
+    memory_limit.
+    """
+
+    def __init__(self, work: Work, shared: bytes, threads: int, settings: dict[str, Any]) -> None:
+        import ray
+        import torch
+
+        from pcakd.engine.memory import keep_freed_memory
+        from pcakd.stylizer import Stylizer
+
+        keep_freed_memory()
+        torch.set_num_threads(threads)
+        checkpoint, self.styles = ray.get(pickle.loads(shared))
+        self.work, self.stylizer = work, Stylizer(checkpoint, **settings)
+
+    def __call__(self, table: pa.Table) -> Iterator[pa.Table]:
+        batch = Batch()
+        for head, body in unpack(table):
+            if batch.add((head, body) if head.finished else self._one(head, body)):
+                yield batch.take()
+        yield from batch.rest()
+
+    def _one(self, head: Head, body: bytes | memoryview) -> Carried:
+        from pcakd.stylizer import StylizeOptions
+
+        work, item = self.work, head.item
+        head.row["worker"] = _here()
+        with _failures(head.row):
+            large = head.kind == "photo"
+            if large:
+                with _timed(head.row, "decode_s"):
+                    photo = _photo(work, item["key"], bytes(body))
+            else:
+                photo = photo_of(head, body)
+            strength = item["strength"]
+            options = StylizeOptions(
+                transform=item["transform"] or work.transform,  # type: ignore[arg-type]
+                strength=work.strength if strength is None else strength,
+                smoothing=item["smoothing"] or work.smoothing,  # type: ignore[arg-type]
+                compat=work.compat,  # type: ignore[arg-type]
+            )
+            with _timed(head.row, "stylize_s"):
+                image = self.stylizer.stylize(photo, self.styles[item["style"]], options)
+            head.row |= {"width": image.width, "height": image.height}
+            return _encoded(work, head, image) if large else with_image(head, image)
+        return head, b""
+
+
+def store(table: pa.Table, work: Work) -> pa.Table:
+    """Results → rows, once each result is whole at its place."""
+    with ThreadPoolExecutor(_threads(work.dest)) as threads:
+        waiting = []
+        for head, body in unpack(table):
+            if not head.finished and head.kind == "pixels":
+                with _failures(head.row):
+                    head, body = _encoded(work, head, image_of(head, body))
+            waiting.append(threads.submit(_put, work, head, bytes(body)))
+        return pack_rows([future.result() for future in waiting])
+
+
+def _threads(storage: Storage) -> int:
+    return 2 if isinstance(storage, LocalStorage) else THREADS
+
+
+def _here() -> str:
+    return f"{socket.gethostname()}:{os.getpid()}"
+
+
+def _new(work: Work, item: dict[str, Any]) -> Head:
+    row = {name: item[name] for name in ("part", "key", "etag", "size", "style", "output")}
+    return Head(item=item, row={**row, "status": "", "passing": False, "run": work.run, "model": work.model})
+
+
+def _read(work: Work, key: str, size: int) -> tuple[Row, bytes]:
+    """(what it adds to the row, the content)."""
+    row: Row = {"status": ""}
+    if size > MAX_OBJECT_BYTES:
+        message = f"{key}: has {size:,} bytes, over the limit of {MAX_OBJECT_BYTES:,}"
+        return {"status": "too-large", "error": "PhotoError", "message": message}, b""
+    data, info = b"", None
+    with _failures(row), _timed(row, "fetch_s"):
+        data, info = work.source.read_with_info(key_of(key))
+    if info is not None:
+        row |= {"etag": info.etag, "size": info.size}
+    return row, data
+
+
+def _decoded(work: Work, head: Head, fetched: Row, data: bytes) -> Carried:
+    row, key = head.row, head.item["key"]
+    row |= {"worker": _here(), **fetched}
+    if head.finished:
+        return head, b""
+    with _failures(row):
+        height, width = peek_size(data, key)
+        row |= {"width": width, "height": height}
+        check_pixels(width, height, shown(key), work.max_pixels)
+        if width * height > LARGE_PIXELS:
+            head.kind = "photo"
+            return head, data
+        with _timed(row, "decode_s"):
+            photo = _photo(work, key, data)
+        return with_photo(head, photo)
+    return head, b""
+
+
+def _photo(work: Work, key: str, data: bytes) -> Photo:
+    return shrunk(read_photo(data, name=shown(key), max_pixels=work.max_pixels), work.max_side)
+
+
+def shrunk(photo: Photo, max_side: int | None) -> Photo:
+    """The photo, its longest side at most `max_side` pixels."""
+    height, width = photo.size
+    if max_side is None or max(height, width) <= max_side:
+        return photo
+    scale = max_side / max(height, width)
+    size = max(1, round(width * scale)), max(1, round(height * scale))
+    import numpy as np
+
+    def resized(plane: np.ndarray) -> np.ndarray:
+        return np.asarray(Image.fromarray(plane).resize(size, Image.Resampling.LANCZOS))
+
+    alpha = None if photo.alpha is None else resized(photo.alpha)
+    return replace(photo, rgb=resized(photo.rgb), alpha=alpha)
+
+
+def _encoded(work: Work, head: Head, image: Image.Image) -> Carried:
+    with _timed(head.row, "encode_s"):
+        suffix = PurePosixPath(head.item["output"]).suffix.lower()
+        data = encode_photo(image, FORMATS[suffix], quality=work.quality)
+    head.kind = "result"
+    return head, data
+
+
+def _put(work: Work, head: Head, data: bytes) -> Row:
+    row = head.row
+    if not head.finished:
+        with _failures(row, writing=True):
+            with _timed(row, "put_s"):
+                key = head.item["output"]
+                if work.create_only and not work.dest.create(key, data):
+                    raise _ThereError(f"{shown(work.dest.uri(key))}: is there already, with other content")
+                if not work.create_only:
+                    work.dest.write(key, data)
+            row |= {"status": OK, "sha256": sha256_hex(data), "output_size": len(data)}
+    row["finished"] = datetime.now(UTC)
+    return row
+
+
+class _ThereError(Exception):
+    pass
+
+
+@contextmanager
+def _timed(row: Row, name: str) -> Iterator[None]:
+    started = time.perf_counter()
+    try:
+        yield
+    finally:
+        row[name] = time.perf_counter() - started
+
+
+@contextmanager
+def _failures(row: Row, *, writing: bool = False) -> Iterator[None]:
+    """Turn what happens to one item into its status."""
+    try:
+        yield
+    except Exception as error:
+        status, passing = status_of(error, writing)
+        row |= {"status": status, "passing": passing, "error": type(error).__name__, "message": _line(error)}
+
+
+def status_of(error: Exception, writing: bool) -> tuple[str, bool]:
+    """(status, whether another try may go well). writing: the error is the destination's."""
+    match error:
+        case PhotoError():
+            status = error.reason
+        case AccessError():
+            # A destination that refuses one result refuses all.
+            status = STOP if error.credentials or writing else DENIED
+        case NotFoundError():
+            status = STOP if writing else MISSING
+        case TransientError():
+            status = UNREACHABLE
+        case FatalError():
+            status = STOP if writing else UNREACHABLE
+        case UsageError():
+            status = "unsupported"
+        case _ThereError():
+            status = EXISTS
+        case MemoryError():
+            status = NO_MEMORY
+        case RuntimeError() if _no_memory(error):
+            status = NO_MEMORY
+        case _:
+            status = CRASHED
+    return status, status in MAY_PASS
+
+
+def _no_memory(error: Exception) -> bool:
+    """PyTorch's: of a GPU its own class, of the CPU a text."""
+    return type(error).__name__ == "OutOfMemoryError" or "allocate memory" in str(error)
+
+
+def _line(error: Exception) -> str:
+    text = " ".join(str(error).split())
+    return text if isinstance(error, PcakdError | _ThereError) else f"{type(error).__name__}: {text}"[:500]

@@ -1,0 +1,168 @@
+"""What a worker does with a block, without Ray."""
+
+import pickle
+from dataclasses import replace
+
+import numpy as np
+import pyarrow as pa
+import pytest
+from PIL import Image
+
+from pcakd.bulk.schema import ITEM_SCHEMA
+from pcakd.errors import AccessError, FatalError, NotFoundError, PhotoError, TransientError, UsageError
+from pcakd.images import read_photo
+from pcakd.storage import open_storage, sha256_hex
+from tasks.stylize_bucket import workers
+from tasks.stylize_bucket.carried import image_of, pack, photo_of, unpack, unpack_rows, with_image
+from tasks.stylize_bucket.pipeline import BLOCK_ITEMS, Plan, cut_into_blocks
+from tasks.stylize_bucket.workers import STOP, Work, fetch, shrunk, status_of, store
+from tests.corpus import bad_photos, good_photos, odd_photos
+
+
+def table(*names: tuple[str, int], styles: tuple[str, ...] = ("s",)) -> pa.Table:
+    rows = [
+        {"key": key, "size": size, "etag": "listed", "style": style, "output": f"{style}/{key}.png"}
+        for key, size in names
+        for style in styles
+    ]
+    items = pa.Table.from_pylist(rows, ITEM_SCHEMA)
+    return items.append_column("part", pa.array([3] * len(items), pa.int32()))
+
+
+@pytest.fixture
+def work(tmp_path) -> Work:
+    (tmp_path / "in").mkdir()
+    return Work(
+        source=open_storage(tmp_path / "in"),
+        dest=open_storage(tmp_path / "out"),
+        run="run-1",
+        model="vgg",
+        transform="zca",
+        strength=1.0,
+        smoothing="none",
+        compat="auto",
+        quality=95,
+    )
+
+
+def fetched(work: Work, items: pa.Table) -> list:
+    """Heads and bodies after a way through the object store's format."""
+    return [pair for block in fetch(items, work) for pair in unpack(block)]
+
+
+def test_photos_of_every_kind_arrive_as_they_are_read_and_bad_ones_with_their_reason(work):
+    samples = good_photos(2) + odd_photos() + bad_photos()
+    for sample in samples:
+        work.source.write(sample.name, sample.data)
+    found = fetched(work, table(*[(sample.name, len(sample.data)) for sample in samples]))
+    assert [head.item["key"] for head, _ in found] == [sample.name for sample in samples]
+    for sample, (head, body) in zip(samples, found, strict=True):
+        if sample.reason:
+            assert (head.row["status"], head.row["passing"], len(body)) == (sample.reason, False, 0)
+            assert sample.name in head.row["message"]
+            continue
+        photo, expected = photo_of(head, body), read_photo(sample.data)
+        assert np.array_equal(photo.rgb, expected.rgb)
+        assert (photo.alpha is None) == (expected.alpha is None)
+        assert photo.alpha is None or np.array_equal(photo.alpha, expected.alpha)
+        assert (photo.exif, photo.profiled) == (expected.exif, expected.profiled)
+        assert head.row["etag"] == work.source.head(sample.name).etag != "listed"
+        assert head.row["part"] == 3
+
+
+def test_an_object_in_several_styles_is_fetched_once(work, monkeypatch):
+    for sample in good_photos(2):
+        work.source.write(sample.name, sample.data)
+    reads = []
+    real = type(work.source).read_with_info
+    monkeypatch.setattr(type(work.source), "read_with_info", lambda self, key: reads.append(key) or real(self, key))
+    found = fetched(work, table(("good-0000.jpg", 9), ("good-0001.jpg", 9), styles=("a", "b", "c")))
+    assert sorted(reads) == ["good-0000.jpg", "good-0001.jpg"]
+    assert [(head.item["key"], head.row["style"], head.row["output"]) for head, _ in found] == [
+        (key, style, f"{style}/{key}.png") for key in ("good-0000.jpg", "good-0001.jpg") for style in "abc"
+    ]
+
+
+def test_large_photos_stay_encoded(work, monkeypatch):
+    monkeypatch.setattr(workers, "LARGE_PIXELS", 100)
+    sample = good_photos(1)[0]
+    work.source.write(sample.name, sample.data)
+    [(head, body)] = fetched(work, table((sample.name, len(sample.data))))
+    assert (head.kind, bytes(body)) == ("photo", sample.data)
+
+
+@pytest.mark.parametrize("mode", ["RGB", "RGBA"])
+def test_a_result_is_written_whole_and_its_row_names_its_hash(work, mode):
+    rng = np.random.default_rng(0)
+    image = Image.fromarray(rng.integers(0, 256, (9, 7, len(mode)), np.uint8))
+    head = fetched(work, table(("gone.jpg", 1)))[0][0]
+    head.row |= {"status": "", "passing": False}
+    block = pack([with_image(head, image)])
+    assert image_of(*next(unpack(block))).tobytes() == image.tobytes()
+    [row] = unpack_rows(store(block, work))
+    data = work.dest.read("s/gone.jpg.png")
+    assert (row["status"], row["sha256"], row["output_size"]) == ("ok", sha256_hex(data), len(data))
+    assert np.array_equal(np.asarray(Image.open(work.dest.root / "s/gone.jpg.png")), np.asarray(image))
+
+
+def test_under_fail_an_output_of_other_content_stays(work):
+    work = replace(work, create_only=True)
+    work.dest.write("s/a.png", b"mine")
+    head = pickle.loads(pickle.dumps(fetched(work, table(("a", 1)))[0][0]))
+    head.row |= {"status": ""}
+    block = pack([with_image(head, Image.new("RGB", (2, 2)))])
+    [row] = unpack_rows(store(block, work))
+    assert (row["status"], row["passing"]) == ("exists", True)
+    assert work.dest.read("s/a.png") == b"mine"
+    work.dest.delete("s/a.png")
+    assert [unpack_rows(store(block, work))[0]["status"] for _ in range(2)] == ["ok", "ok"]  # its own is no other's
+
+
+@pytest.mark.parametrize(
+    ("error", "status", "writing"),
+    [
+        (PhotoError("x", reason="truncated"), ("truncated", False), False),
+        (NotFoundError("x"), ("missing", True), False),
+        (AccessError("x"), ("denied", True), False),
+        (AccessError("x", credentials=True), (STOP, False), False),
+        (TransientError("x"), ("unreachable", True), False),
+        (TransientError("x"), ("unreachable", True), True),
+        (AccessError("x"), (STOP, False), True),
+        (NotFoundError("no bucket"), (STOP, False), True),
+        (FatalError("disk full"), (STOP, False), True),
+        (UsageError("a folder is in the way"), ("unsupported", False), True),
+        (MemoryError(), ("no-memory", True), False),
+        (RuntimeError("DefaultCPUAllocator: can't allocate memory"), ("no-memory", True), False),
+        (ValueError("?"), ("crashed", True), False),
+    ],
+)
+def test_what_concerns_one_item_is_its_status_and_what_concerns_all_stops_the_job(error, status, writing):
+    assert status_of(error, writing) == status
+
+
+def test_the_longest_side_is_shrunk_and_smaller_photos_stay():
+    photo = read_photo(odd_photos()[7].data)  # with alpha
+    small = shrunk(photo, 32)
+    assert (small.size, small.alpha.shape) == ((24, 32), (24, 32))
+    assert shrunk(photo, 128) is photo
+    assert shrunk(photo, None) is photo
+
+
+def test_blocks_are_cut_by_number_and_by_bytes():
+    small = table(*[(f"{i:03d}", 1) for i in range(BLOCK_ITEMS * 2 + 1)])
+    assert [len(block) for block in cut_into_blocks(small)] == [BLOCK_ITEMS, BLOCK_ITEMS, 1]
+    large = table(*[(f"{i}", 1_500_000) for i in range(3)])
+    assert [len(block) for block in cut_into_blocks(large)] == [1, 1, 1]
+    assert [len(block) for block in cut_into_blocks(small, 1)] == [1] * len(small)
+    assert pa.concat_tables(cut_into_blocks(small)).equals(small.combine_chunks())
+
+
+@pytest.mark.parametrize(
+    ("cpus", "gpus", "workers"), [(1, 0, None), (2, 0, None), (2, 0, 5), (16, 0, 4), (16, 2, None)]
+)
+def test_the_shares_of_a_cluster_never_add_up_to_more_than_it_has(cpus, gpus, workers):
+    plan = Plan.for_cluster(cpus, gpus, items=1000, workers=workers, device="auto", settings={})
+    assert plan.stylizers * plan.cpus + 2 * plan.helpers * plan.helper_cpus <= cpus
+    assert plan.stylizers * plan.gpus <= gpus
+    assert plan.stylizers == (workers or gpus or cpus)
+    assert Plan.for_cluster(cpus, gpus, items=1, workers=workers, device="auto", settings={}).stylizers == 1
