@@ -28,7 +28,7 @@ import pyarrow as pa
 
 from pcakd.bulk.job import SELECTION, BucketJob, Resolved
 from pcakd.bulk.rows import carried_rows, merge_rows, pending_items, rows_bytes, rows_table
-from pcakd.bulk.schema import FOLDER, FORMAT, PART_ITEMS
+from pcakd.bulk.schema import EXISTS, FOLDER, FORMAT, PART_ITEMS
 from pcakd.bulk.snapshot import CollisionCheck, Item, items_table, open_manifest, plan_items
 from pcakd.bulk.totals import Totals
 from pcakd.errors import FatalError, NotFoundError, PcakdError
@@ -84,7 +84,9 @@ class Ledger:
             return newest
         items = plan_items(job, source, self.dest, manifest)
         again = job.overwrite == "replace"
-        making = _Making(self, items, newest if done is not None and not again else None, part_items)
+        # Under "fail" a result in the way is final; under another policy it is not.
+        stands = done is not None and not again and (job.overwrite == "fail" or EXISTS not in done.status)
+        making = _Making(self, items, newest if stands else None, part_items)
         if making.same:
             assert newest is not None
             return newest
@@ -265,7 +267,7 @@ class _Making:
         assert self._storage is not None
         carried = 0
         old = iter(()) if before is None else before.pairs()
-        for number, rows in enumerate(carried_rows(self._tables(), old)):
+        for number, rows in enumerate(carried_rows(self._tables(), old, selection["overwrite"])):
             carried += len(rows)
             if len(rows):
                 write_parquet(self._storage, f"rows/{number:05d}/carried-000001.parquet", rows)

@@ -7,17 +7,21 @@ from typing import Any
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from pcakd.bulk.schema import OK, ROW_SCHEMA
+from pcakd.bulk.schema import EXISTS, OK, ROW_SCHEMA
 from pcakd.errors import FatalError
-from pcakd.shards.tables import key_of
+from pcakd.shards.tables import key_of, text
 from pcakd.storage.parquet import parquet_options
 
 _SAME = ("output", "transform", "strength", "smoothing")
 
 
 def rows_table(rows: list[dict[str, Any]]) -> pa.Table:
-    """Rows as a table of ROW_SCHEMA; what a row leaves out is null."""
-    return pa.Table.from_pylist(rows, ROW_SCHEMA)
+    """Rows as a table of ROW_SCHEMA; what a row leaves out is null, what is no text in a text is escaped."""
+    try:
+        return pa.Table.from_pylist(rows, ROW_SCHEMA)
+    except UnicodeEncodeError:  # the message of some library, with the bytes of a file name in it
+        escaped = [{k: text(v) if isinstance(v, str) else v for k, v in row.items()} for row in rows]
+        return pa.Table.from_pylist(escaped, ROW_SCHEMA)
 
 
 def rows_bytes(table: pa.Table) -> bytes:
@@ -64,11 +68,14 @@ def pending_items(items: pa.Table, rows: pa.Table) -> pa.Table:
     return items.filter(pa.array([pair not in final for pair in pairs], pa.bool_()))
 
 
-def carried_rows(parts: Iterable[pa.Table], old: Iterator[tuple[dict[str, Any], dict[str, Any]]]) -> Iterator[pa.Table]:
+def carried_rows(
+    parts: Iterable[pa.Table], old: Iterator[tuple[dict[str, Any], dict[str, Any]]], overwrite: str
+) -> Iterator[pa.Table]:
     """For every part of a new snapshot the rows that it takes over: final ones, of items that have not changed.
 
     parts: item tables; old: (item, row) of the snapshot before; both in the order of keys, then styles. An item has
     not changed if the bytes that were read are those that are listed now, for the same output and options.
+    overwrite: the policy; under another than "fail" a result in the way does not count.
     """
     held = next(old, None)
     for items in parts:
@@ -81,6 +88,7 @@ def carried_rows(parts: Iterable[pa.Table], old: Iterator[tuple[dict[str, Any], 
                 continue
             before, row = held
             read = (row["etag"], row["size"]) == (item["etag"], item["size"])
-            if read and not row["passing"] and all(before[column] == item[column] for column in _SAME):
+            stands = not row["passing"] and (row["status"] != EXISTS or overwrite == "fail")
+            if read and stands and all(before[column] == item[column] for column in _SAME):
                 rows.append(row)
         yield rows_table(rows)

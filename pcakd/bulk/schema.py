@@ -86,6 +86,6 @@ STATUSES = {
 }
 """Status → what it means. Rows never say "pending": it is what totals call items without a row."""
 
-MAY_PASS = frozenset({EXISTS, MISSING, DENIED, UNREACHABLE, CRASHED, NO_MEMORY})
-"""Statuses that another run tries again, "exists" too: what stood in the way may be gone, or the policy another.
-The others are in the object itself. What counts is a row's `passing`."""
+MAY_PASS = frozenset({MISSING, DENIED, UNREACHABLE, CRASHED, NO_MEMORY})
+"""Statuses that another run tries again; the others are in the object itself, or in the policy. What counts is a
+row's `passing`."""

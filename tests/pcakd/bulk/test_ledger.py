@@ -6,7 +6,7 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from pcakd.bulk import MAY_PASS, ROW_SCHEMA, Ledger
+from pcakd.bulk import ROW_SCHEMA, Ledger
 from pcakd.bulk.rows import merge_rows, pending_items, rows_table
 from pcakd.bulk.snapshot import Item, items_table
 from pcakd.errors import FatalError, PcakdError
@@ -177,12 +177,24 @@ def test_another_selection_does_not_wait_for_an_interrupted_one(tmp_path):
     assert (whole.number, whole.item_count, whole.record["carried"], work(whole)) == (2, 18, 3, 15)
 
 
-def test_a_result_in_the_way_is_tried_again(tmp_path):
+def test_a_result_in_the_way_is_tried_again_once_the_policy_is_another(tmp_path):
     source = fill(tmp_path / "in", 2)
     first = ledger(source, tmp_path / "out", overwrite="fail").begin(open_storage(source))
-    assert work(first, status=lambda item: ("exists", "exists" in MAY_PASS)) == 4
+    outcome = {"0001.jpg": ("exists", False)}
+    assert work(first, status=lambda item: outcome.get(item["key"], ("ok", False))) == 4
     first.finish()
-    assert work(ledger(source, tmp_path / "out").begin(open_storage(source))) == 4
+    assert work(ledger(source, tmp_path / "out", overwrite="fail").begin(open_storage(source))) == 0
+    second = ledger(source, tmp_path / "out").begin(open_storage(source))
+    assert (second.record["carried"], work(second)) == (2, 2)
+    assert second.finish().ok == 4
+    assert ledger(source, tmp_path / "out", overwrite="fail").begin(open_storage(source)).number == second.number
+
+
+def test_a_message_that_is_no_text_is_kept_escaped(tmp_path):
+    source = fill(tmp_path / "in", 1)
+    snapshot = ledger(source, tmp_path / "out", styles=("x.jpg",)).begin(open_storage(source))
+    snapshot.append(0, [row(snapshot.items(0).to_pylist()[0], "crashed", message="no such file: \udcff")], "run")
+    assert snapshot.rows(0)["message"].to_pylist() == ["no such file: \\udcff"]
 
 
 def test_items_without_a_row_keep_a_job_from_being_done(tmp_path):
