@@ -84,8 +84,12 @@ def fetch(table: pa.Table, work: Work) -> Iterator[pa.Table]:
             if last is None or last[0].item["key"] != item["key"]:
                 head = _new(work, item)
                 last = _decoded(work, head, *reading.pop(item["key"]).result())
+                spent: Row = {}
+            else:
+                spent = {"fetch_s": 0.0, "decode_s": 0.0}  # the one before it has them: totals count time once
             head, body = last
-            head = replace(head, item=item, row={**head.row, "style": item["style"], "output": item["output"]})
+            own = {"style": item["style"], "output": item["output"], **spent}
+            head = replace(head, item=item, row={**head.row, **own})
             if batch.add((head, body)):
                 yield batch.take()
     yield from batch.rest()

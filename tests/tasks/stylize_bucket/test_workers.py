@@ -112,7 +112,7 @@ def test_under_fail_an_output_of_other_content_stays(work):
     head.row |= {"status": ""}
     block = pack([with_image(head, Image.new("RGB", (2, 2)))])
     [row] = unpack_rows(store(block, work))
-    assert (row["status"], row["passing"]) == ("exists", True)
+    assert (row["status"], row["passing"]) == ("exists", False)
     assert work.dest.read("s/a.png") == b"mine"
     work.dest.delete("s/a.png")
     assert [unpack_rows(store(block, work))[0]["status"] for _ in range(2)] == ["ok", "ok"]  # its own is no other's
