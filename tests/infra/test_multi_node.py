@@ -14,11 +14,14 @@ import pytest
 
 from pcakd import Stylizer
 from pcakd.checkpoint import Metadata, save_checkpoint
-from pcakd.storage import open_storage
+from pcakd.images import read_photo
+from pcakd.storage import Storage, open_storage, sha256_hex
+from pcakd.storage.parquet import read_parquet
 from tasks.registry import champion_of
 from tasks.registry.resolve import resolve_model
 from tasks.settings import Settings
 from tests import corpus
+from tests.models import random_checkpoint
 from tests.pcakd.distillation import parts
 from tests.servers.postgres import Postgres
 from tests.servers.processes import MlflowServer, end, prefect_server, start, wait_until
@@ -27,9 +30,10 @@ from tests.servers.s3 import S3Server
 
 pytestmark = [pytest.mark.slow, pytest.mark.timeout(900)]
 
+PHOTOS = 320
 TRAIN_WORKER = "RayTrainWorker"
 """In the process title of a worker of Ray Train."""
-STEPS = (50, 50, 50, 250)
+STEPS = (25, 25, 25, 75)
 RECIPE = f"""\
 crop = 32
 batch = 4
@@ -39,7 +43,7 @@ warmup_steps = 2
 precision = "fp32"
 teacher_photos = 2
 graded_photos = 1
-validate_every = 200
+validate_every = 150
 validation_photos = 2
 checkpoint_every = 25
 """
@@ -148,8 +152,8 @@ def test_a_distillation_on_two_nodes_goes_on_when_one_of_them_dies_and_registers
         assert [len(nodes[name].processes(TRAIN_WORKER)) for name in ("one", "two")] == [1, 1]
         nodes["two"].kill()
         assert not found("manifest.json")
-        third = cluster.ray.add("three").wait()
-        wait_until(lambda: third.processes(TRAIN_WORKER), run, log)
+        fresh = cluster.ray.add("three").wait()
+        wait_until(lambda: fresh.processes(TRAIN_WORKER), run, log)
         assert run.wait(300) == 0, log.read_text()[-3000:]
     finally:
         end(run)
@@ -168,3 +172,61 @@ def test_a_distillation_on_two_nodes_goes_on_when_one_of_them_dies_and_registers
     assert cluster.completed("distillation-pipeline") == 1
     assert cluster.postgres.rows("mlflow", "SELECT name, version FROM model_versions") == [("pcakd-vgg", 1)]
     assert any(entry.key.endswith(".safetensors") for entry in store.list("mlflow/"))
+    told = "SELECT max(step) FROM metrics JOIN runs USING (run_uuid) WHERE name = 'students' AND key = 'loss.total'"
+    assert cluster.postgres.rows("mlflow", told) == [(sum(STEPS),)]
+
+
+def test_a_bulk_job_on_two_nodes_goes_on_when_one_of_them_dies_with_one_row_and_one_whole_result_each(cluster, store):
+    photos = corpus.good_photos(PHOTOS, height=240, width=320, start=1000)
+    with ThreadPoolExecutor(8) as threads:
+        list(threads.map(lambda photo: store.write(f"in/{photo.name}", photo.data), photos))
+    style, model, log = cluster.folder / "style.jpg", cluster.folder / "student.safetensors", cluster.folder / "bulk"
+    style.write_bytes(corpus.jpeg(7))
+    checkpoint = random_checkpoint("vgg")
+    save_checkpoint(model, checkpoint.student, checkpoint.metadata)
+    ray, results = cluster.ray, store.sub("out")
+    run = cluster.run(
+        "flows.stylize_bucket",
+        "stylize_bucket",
+        log,
+        parameters={"source": store.uri("in"), "dest": results.uri(), "styles": [str(style)], "model": str(model)},
+    )
+    try:
+
+        def at_work() -> list[str]:
+            """Nodes whose results are recorded."""
+            pids = {_pid(row) for row in _rows(results, "/rows/")}
+            return [name for name in ray.alive() if pids & {process.pid for process in ray.nodes[name].processes()}]
+
+        wait_until(at_work, run, log)
+        victim = ray.nodes[at_work()[0]]
+        lost = {process.pid for process in victim.processes()}
+        victim.kill()
+        assert not _rows(results, "/final/")
+        ray.add("four").wait()
+        assert run.wait(300) == 0, log.read_text()[-3000:]
+    finally:
+        end(run)
+
+    rows = _rows(results, "/final/")
+    assert [row["key"] for row in rows] == sorted(photo.name for photo in photos)
+    assert {row["status"] for row in rows} == {"ok"}
+    assert {_pid(row) for row in _rows(results, "/rows/")} - lost, "the other nodes did nothing"
+    assert {entry.key for entry in results.list() if not entry.key.startswith("_pcakd/")} == {
+        row["output"] for row in rows
+    }
+    with ThreadPoolExecutor(8) as threads:
+        made = list(threads.map(lambda row: results.read(row["output"]), rows))
+    assert [sha256_hex(data) for data in made] == [row["sha256"] for row in rows]
+    assert {read_photo(data).size for data in made} == {(240, 320)}
+    assert cluster.completed("stylize-bucket") == 1
+
+
+def _rows(results: Storage, folder: str) -> list[dict]:
+    """Rows of the ledger that lie in the folders of this name."""
+    keys = [entry.key for entry in results.list("_pcakd/") if folder in entry.key]
+    return [row for key in keys for row in read_parquet(results, key).to_pylist()]
+
+
+def _pid(row: dict) -> int:
+    return int(row["worker"].rpartition(":")[2])

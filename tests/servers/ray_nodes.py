@@ -95,6 +95,10 @@ class RayNodes:
         self.nodes[name] = self._start(name, ip, cpus, words, hidden=hidden)
         return self.nodes[name]
 
+    def alive(self) -> list[str]:
+        """Names of the nodes that were not killed."""
+        return [name for name, node in self.nodes.items() if node.process.poll() is None]
+
     def kill(self) -> None:
         for node in [*self.nodes.values(), self.head]:
             node.kill()
