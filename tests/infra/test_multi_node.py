@@ -154,7 +154,7 @@ def test_a_distillation_on_two_nodes_goes_on_when_one_of_them_dies_and_registers
         assert not found("manifest.json")
         fresh = cluster.ray.add("three").wait()
         wait_until(lambda: fresh.processes(TRAIN_WORKER), run, log)
-        assert run.wait(300) == 0, log.read_text()[-3000:]
+        assert run.wait(500) == 0, log.read_text()[-3000:]
     finally:
         end(run)
 
@@ -204,7 +204,7 @@ def test_a_bulk_job_on_two_nodes_goes_on_when_one_of_them_dies_with_one_row_and_
         victim.kill()
         assert not _rows(results, "/final/")
         ray.add("four").wait()
-        assert run.wait(300) == 0, log.read_text()[-3000:]
+        assert run.wait(500) == 0, log.read_text()[-3000:]
     finally:
         end(run)
 
