@@ -48,6 +48,7 @@ class Distillation(Parameters):
     seed: int | None = Field(default=None, ge=0, description="In place of the recipe's.")
     device: Literal["auto", "cpu", "cuda"] = Field(default="auto", description="auto: a GPU if there is one.")
     workers: int = Field(default=1, ge=1, description="Processes that train together; more than one train on Ray.")
+    worker_cpus: int = Field(default=1, ge=1, description="CPUs, and threads, of each of several processes.")
 
 
 class Evaluation(Parameters):

@@ -40,6 +40,7 @@ def distill_stage(
     seed: int | None = None,
     device: str = "auto",
     workers: int = 1,
+    worker_cpus: int = 1,
 ) -> StageResult:
     """Distil a student; goes on from the state that an interrupted run left behind."""
     loaded = load_teacher(teacher)
@@ -68,13 +69,13 @@ def distill_stage(
             device=device,
             resume=True,
         )
-        train(config, work, workers)
+        train(config, work, workers, worker_cpus)
         return work.finish(_summary(work))
 
     return run_stage(session, output, make, report)
 
 
-def train(config: DistillConfig, work: StageWork, workers: int) -> None:
+def train(config: DistillConfig, work: StageWork, workers: int, worker_cpus: int = 1) -> None:
     """Train in this process; with several workers on Ray Train."""
     if workers > 1:
         work.session.attach_ray()
@@ -87,7 +88,7 @@ def train(config: DistillConfig, work: StageWork, workers: int) -> None:
         from tasks.distill import RayOptions
         from tasks.distill import train as train_on_ray
 
-        train_on_ray(job, RayOptions(workers=workers), on_step=tell, check=work.held.claim.check)
+        train_on_ray(job, RayOptions(workers=workers, cpus=worker_cpus), on_step=tell, check=work.held.claim.check)
 
 
 class StepTracker:
