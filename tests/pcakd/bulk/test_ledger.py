@@ -221,7 +221,7 @@ def run_whole(dest: LocalStorage, source, **changes) -> int:
 @pytest.mark.parametrize("second", [False, True], ids=["first snapshot", "second snapshot"])
 def test_a_kill_before_any_write_loses_and_doubles_nothing(tmp_path, second):
     for steps in range(1000):
-        source = fill(tmp_path / f"in-{steps}", 7)
+        source = fill(tmp_path / f"in-{steps}", 4)
         dest = tmp_path / f"out-{steps}"
         if second:
             run_whole(LocalStorage(dest), source)
@@ -239,7 +239,7 @@ def test_a_kill_before_any_write_loses_and_doubles_nothing(tmp_path, second):
         assert snapshot.done().status["empty"] == 2
         assert run_whole(LocalStorage(dest), source) == 0
         if not killed:
-            assert steps > 12
+            assert steps > 10
             return
 
 
