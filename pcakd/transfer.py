@@ -10,13 +10,12 @@ Every transform answers y = T·(x - μ_content) + μ_style with its own C×C mat
 has full rank. Paper section 4; the closed forms are those of its released demo.
 """
 
-from typing import Literal, NamedTuple
+from typing import NamedTuple
 
 import torch
 from torch import Tensor
 
-Transform = Literal["zca", "ot", "adain"]
-TRANSFORMS: tuple[Transform, ...] = ("zca", "ot", "adain")
+from pcakd.options import TRANSFORMS, Transform
 
 REGULARISATION = 1.0
 """ρ, added to the covariances' diagonals; feature variances are around 1 to 1000."""

@@ -17,13 +17,13 @@ from pcakd.bulk.naming import (
 from pcakd.bulk.schema import FORMAT
 from pcakd.bulk.styles import Combine, StyleSpec, parse_styles
 from pcakd.errors import NotFoundError, UsageError
+from pcakd.options import DEVICES, StylizeOptions
 from pcakd.sizes import parse_allowance, parse_memory
 from pcakd.storage import open_storage, sha256_hex
 from pcakd.storage.stage import canonical_json
 
 if TYPE_CHECKING:
     from pcakd.checkpoint import Checkpoint
-    from pcakd.stylizer import StylizeOptions
 
 OVERWRITES = ("skip", "replace", "fail")
 SELECTION = ("include", "exclude", "limit", "overwrite")
@@ -67,7 +67,7 @@ class BucketJob:
     smoothing: str = "guided"
     """"guided" or "none"."""
     compat: str = "auto"
-    """"auto", "released" or "pcakd" (see `pcakd.stylizer.StylizeOptions`)."""
+    """"auto", "released" or "pcakd" (see `pcakd.options.StylizeOptions`)."""
     precision: str = "auto"
     """"auto", "fp32" or "bf16"; decides the pixels, so it is part of the job's id."""
 
@@ -104,10 +104,8 @@ class BucketJob:
                 raise UsageError(f"template is {self.template!r}: {len(styles)} styles need {{style}} in it")
         self.options()
 
-    def options(self) -> "StylizeOptions":
+    def options(self) -> StylizeOptions:
         """How objects are stylized where their manifest row says nothing else. Raises UsageError."""
-        from pcakd.stylizer import StylizeOptions
-
         return StylizeOptions(
             transform=self.transform,  # type: ignore[arg-type]
             strength=self.strength,
@@ -137,7 +135,7 @@ class RunOptions:
     """End the run early when more items have failed: below 1 a share of the items, from 1 on a number; None: never."""
 
     def __post_init__(self) -> None:
-        one_of("device", self.device, ("auto", "cpu", "cuda"))
+        one_of("device", self.device, DEVICES)
         if self.workers is not None:
             within("workers", self.workers, 1, None)
         if self.memory_limit is not None:

@@ -18,6 +18,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from pcakd.errors import FatalError, NotFoundError, UsageError
+from pcakd.options import SMOOTHINGS, TRANSFORMS
 from pcakd.storage import Storage, open_storage, sha256_hex, shown
 from pcakd.storage.parquet import open_parquet
 
@@ -32,7 +33,7 @@ SCHEMA = pa.schema(
         ("row", pa.int64()),
     ]
 )
-CHOICES = {"transform": ("zca", "ot", "adain"), "smoothing": ("guided", "none")}
+CHOICES: dict[str, tuple[str, ...]] = {"transform": TRANSFORMS, "smoothing": SMOOTHINGS}
 CHUNK = 20_000
 
 

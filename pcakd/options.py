@@ -1,0 +1,41 @@
+"""How a photo is stylized, as options: without PyTorch, so that a mistake in them is told at once."""
+
+from dataclasses import dataclass
+from typing import Literal
+
+from pcakd.errors import UsageError
+
+Transform = Literal["zca", "ot", "adain"]
+TRANSFORMS: tuple[Transform, ...] = ("zca", "ot", "adain")
+Smoothing = Literal["guided", "none"]
+Compat = Literal["auto", "released", "pcakd"]
+Device = Literal["auto", "cpu", "cuda"]
+COMPATS: tuple[Compat, ...] = ("auto", "released", "pcakd")
+SMOOTHINGS: tuple[Smoothing, ...] = ("guided", "none")
+DEVICES: tuple[Device, ...] = ("auto", "cpu", "cuda")
+
+
+@dataclass(frozen=True, kw_only=True)
+class StylizeOptions:
+    """How a photo is stylized."""
+
+    transform: Transform = "zca"
+    """Feature transform: "zca", "ot" (optimal transport) or "adain"."""
+    strength: float = 1.0
+    """0: the content through encoder and decoder; 1: the full style."""
+    smoothing: Smoothing = "guided"
+    """"guided": a guided filter restores the content's edges; "none": the decoder's output as it is."""
+
+    compat: Compat = "auto"
+    """"released": the paper's method alone; "pcakd": where the photos show the same things, a grade read off
+    matching places takes over (see `pcakd.matching`); "auto": what the model's checkpoint says."""
+
+    def __post_init__(self) -> None:
+        if self.compat not in COMPATS:
+            raise UsageError(f"compat is {self.compat!r}: use one of {', '.join(COMPATS)}")
+        if self.transform not in TRANSFORMS:
+            raise UsageError(f"transform is {self.transform!r}: use one of {', '.join(TRANSFORMS)}")
+        if not 0 <= self.strength <= 1:
+            raise UsageError(f"strength is {self.strength}: give a number from 0 to 1")
+        if self.smoothing not in SMOOTHINGS:
+            raise UsageError(f"smoothing is {self.smoothing!r}: use one of {', '.join(SMOOTHINGS)}")
