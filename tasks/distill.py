@@ -5,6 +5,7 @@ worker or its node dies, Ray Train starts the group again, and every worker goes
 depend on the number of workers, and a step's crops do not either: a run can go on with more workers, or fewer.
 """
 
+import logging
 import tempfile
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -13,8 +14,10 @@ from typing import Any
 from pcakd.distillation.job import DistillConfig, Job, describe, prepare, save_results
 from pcakd.distillation.trainer import Diverged, StepReport, Trainer, Workers
 from pcakd.errors import FatalError, TransientError, UsageError
-from tasks.cluster import cluster_gpus, ray_cluster
+from tasks.cluster import cluster_cpus, cluster_gpus, ray_cluster
 from tasks.training_reports import listening, teller
+
+logger = logging.getLogger(__name__)
 
 RESTARTS = 8
 """Worker failures after which a run gives up."""
@@ -80,6 +83,7 @@ def _fit(job: Job, options: RayOptions, calls: dict[str, Any], scratch: str) -> 
     from ray.train.torch import TorchConfig, TorchTrainer
 
     gpus = cluster_gpus() > 0 and job.config.device != "cpu"
+    warn_of_waiting(options, gpus)
     elastic = options.min_workers is not None and options.min_workers < options.workers
     trainer = TorchTrainer(
         train_worker,  # type: ignore[arg-type]
@@ -104,6 +108,17 @@ def _fit(job: Job, options: RayOptions, calls: dict[str, Any], scratch: str) -> 
         raise _cause(error, options) from None
     if isinstance(ended, Exception):
         raise ended
+
+
+def warn_of_waiting(options: RayOptions, gpus: bool) -> None:
+    """Ray waits without a word for nodes that may never come."""
+    least = options.min_workers or options.workers
+    for kind, wanted, there in (
+        ("CPUs", least * options.cpus, cluster_cpus()),
+        ("GPUs", least if gpus else 0, cluster_gpus()),
+    ):
+        if wanted > there:
+            logger.warning("the Ray cluster has %d %s, training waits until it has %g", there, kind, wanted)
 
 
 def _cause(error: BaseException, options: RayOptions) -> Exception:

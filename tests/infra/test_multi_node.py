@@ -30,7 +30,7 @@ from tests.servers.s3 import S3Server
 
 pytestmark = [pytest.mark.slow, pytest.mark.timeout(900)]
 
-PHOTOS = 320
+PHOTOS = 240
 TRAIN_WORKER = "RayTrainWorker"
 """In the process title of a worker of Ray Train."""
 STEPS = (25, 25, 25, 75)

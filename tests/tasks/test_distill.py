@@ -20,7 +20,7 @@ from pcakd.errors import UsageError
 from pcakd.pca import Moments, Widths, fit
 from pcakd.storage import open_storage
 from pcakd.teacher import load_teacher
-from tasks.distill import RayOptions, ddp_workers, distill, train
+from tasks.distill import RayOptions, ddp_workers, distill, train, warn_of_waiting
 from tasks.lease import SupersededError, acquire
 from tests.command import pcakd
 from tests.pcakd.distillation import parts
@@ -155,6 +155,13 @@ def test_the_workers_of_a_run_that_was_overtaken_stop(inputs, tmp_path, ray_clus
     assert not (tmp_path / "model.state.pt").exists()
     assert not (tmp_path / "model.safetensors").exists()
     held.release()
+
+
+@pytest.mark.slow
+def test_a_cluster_that_is_too_small_is_named(ray_cluster, caplog):
+    warn_of_waiting(RayOptions(workers=4, cpus=1), gpus=False)
+    warn_of_waiting(RayOptions(workers=4, min_workers=2, cpus=1), gpus=False)
+    assert caplog.messages == ["the Ray cluster has 2 CPUs, training waits until it has 4"]
 
 
 @pytest.mark.slow
