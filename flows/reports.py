@@ -1,14 +1,12 @@
 """What a run leaves in Prefect's interface: a report, a table of scores, links to pictures."""
 
-import logging
-import re
-from collections.abc import Callable, Mapping
-from pathlib import Path
+from collections.abc import Mapping
 from typing import Any, NamedTuple
 
 from prefect.artifacts import create_link_artifact, create_markdown_artifact, create_table_artifact
 
 from tasks.stages import Session, StageResult
+from tasks.stages.artifacts import link, publish
 from tasks.stages.register import Registration
 from tasks.stylize_bucket import BucketReport
 
@@ -29,19 +27,20 @@ class PipelineResult(NamedTuple):
 def publish_stage(result: StageResult, numbers: Mapping[str, Any]) -> None:
     """A stage's numbers and its picture."""
     rows = [{"name": name, "value": _number(value)} for name, value in numbers.items()]
-    _publish(create_table_artifact, key=f"{result.stage}-numbers", table=rows, description=result.place)
+    publish(create_table_artifact, key=f"{result.stage}-numbers", table=rows, description=result.place)
     _publish_picture(result)
 
 
 def publish_registration(result: Registration, scores: StageResult) -> None:
-    _publish(create_markdown_artifact, key="registration", markdown="\n".join(_registration_lines(result)))
-    _publish(create_table_artifact, key="scores", table=score_table(scores), description=scores.place)
+    publish(create_markdown_artifact, key="registration", markdown="\n".join(_registration_lines(result)))
+    publish(create_table_artifact, key="scores", table=score_table(scores), description=scores.place)
 
 
 def publish_bulk(report: BucketReport, dest: str) -> None:
-    rows = [{"status": name, "objects": count} for name, count in report.status.items()]
-    _publish(create_table_artifact, key="bulk-status", table=rows, description=f"{dest}, by {report.model}")
-    _publish(create_link_artifact, key="bulk-results", link=link(report.results), description="A row for every object")
+    """Counts by status; the stage has linked the report, as it does where a job ends badly."""
+    rows = [{"status": name, "results": count} for name, count in report.status.items()]
+    publish(create_table_artifact, key="bulk-status", table=rows, description=f"{dest}, by {report.model}")
+    publish(create_link_artifact, key="bulk-results", link=link(report.results), description="A row for every result")
 
 
 def publish_pipeline(result: PipelineResult, session: Session) -> None:
@@ -50,8 +49,8 @@ def publish_pipeline(result: PipelineResult, session: Session) -> None:
     session.tracker.file("report.md", text.encode())
     session.tracker.metrics(result.scores.manifest["metrics"])
     session.tracker.tags({"pcakd.registered": result.registration.registered.uri})
-    _publish(create_markdown_artifact, key="pipeline-report", markdown=text, description="Distillation pipeline")
-    _publish(create_table_artifact, key="scores", table=score_table(result.scores), description=result.scores.place)
+    publish(create_markdown_artifact, key="pipeline-report", markdown=text, description="Distillation pipeline")
+    publish(create_table_artifact, key="scores", table=score_table(result.scores), description=result.scores.place)
     for stage in (result.shards, result.eigenbases, result.student, result.scores):
         _publish_picture(stage)
 
@@ -90,11 +89,6 @@ def score_table(scores: StageResult) -> list[dict[str, Any]]:
     ]
 
 
-def link(place: str) -> str:
-    """A place as a link."""
-    return place if re.match(r"[a-z0-9]+://", place) else Path(place).as_uri()
-
-
 def _registration_lines(result: Registration) -> list[str]:
     registered, decision = result.registered, result.decision
     return [f"**{registered.uri}** is {'champion' if decision.passed else 'challenger'}: {decision.reason}."]
@@ -103,19 +97,12 @@ def _registration_lines(result: Registration) -> list[str]:
 def _publish_picture(result: StageResult) -> None:
     name = PICTURES.get(result.stage) or next(iter(result.manifest.get("pictures", [])), None)
     if name:
-        _publish(
+        publish(
             create_link_artifact,
             key=f"{result.stage}-picture",
             link=link(f"{result.place}/{name}"),
             description=f"{result.stage}: {name}",
         )
-
-
-def _publish(create: Callable[..., Any], **fields: Any) -> None:
-    try:
-        create(**fields)
-    except Exception as error:  # an interface that is away must not fail a run whose work is done
-        logging.getLogger("pcakd").warning("the artifact %s could not be shown: %s", fields["key"], error)
 
 
 def _number(value: Any) -> Any:

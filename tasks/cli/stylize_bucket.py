@@ -219,16 +219,25 @@ def _counted(count: int, word: str) -> str:
 
 
 def _run(job: BucketJob, options: RunOptions) -> int:
+    from pcakd.bulk.report import Report
     from pcakd.bulk.schema import OK, STATUSES
+    from pcakd.storage import shown
     from tasks.stylize_bucket import BulkProgress, stylize_bucket
 
-    with BulkProgress(show=True) as progress:
-        report = stylize_bucket(
-            job,
-            options,
-            progress=progress,
-            waiting=lambda who: click.echo(f"{who} is at this job; waiting for it to finish or to die", err=True),
-        )
+    written: list[Report] = []
+    try:
+        with BulkProgress(show=True) as progress:
+            report = stylize_bucket(
+                job,
+                options,
+                progress=progress,
+                waiting=lambda who: click.echo(f"{who} is at this job; waiting for it to finish or to die", err=True),
+                reported=written.append,
+            )
+    except BaseException:
+        for one in written:
+            click.echo(f"report: {shown(one.page)}", err=True)
+        raise
     totals = report.totals
     for status, count in sorted(totals.status.items(), key=lambda pair: (pair[0] != OK, -pair[1])):
         click.echo(f"  {status:<14} {count:>12,}  {STATUSES.get(status, '')}")

@@ -1,19 +1,30 @@
 """A folder or bucket of photos → the same, stylized."""
 
-import json
-from dataclasses import asdict
+from contextlib import suppress
 from typing import Any
 
 from pcakd.bulk import BucketJob, RunOptions
+from pcakd.bulk.job import read_place
+from pcakd.bulk.report import FAILED, NUMBERS, PAGE, Report
+from pcakd.errors import FatalError, PcakdError
+from tasks.stages.artifacts import publish_link
 from tasks.stages.progress import StageProgress
 from tasks.stages.run import stage_task
 from tasks.stages.session import Session
 from tasks.stylize_bucket import BucketReport, BulkProgress, stylize_bucket
+from tasks.stylize_bucket.driver import TooManyFailedError
+from tasks.tracking import Tracker
+
+LOGGED_BYTES = 16 << 20
+"""A table of failures that is larger stays where it is."""
 
 
 @stage_task("stylize-bucket")
 def stylize_stage(session: Session, **options: Any) -> BucketReport:
-    """Run a bulk job. options: the fields of `BucketJob` and `RunOptions`."""
+    """Run a bulk job; its report goes to MLflow and is linked in Prefect, however the job ends.
+
+    options: the fields of `BucketJob` and `RunOptions`.
+    """
     run_names = RunOptions.__dataclass_fields__
     job = BucketJob(**{name: value for name, value in options.items() if name not in run_names})
     how = RunOptions(**{name: value for name, value in options.items() if name in run_names})
@@ -24,15 +35,40 @@ def stylize_stage(session: Session, **options: Any) -> BucketReport:
         BulkProgress(tracker=run, tell=tell) as progress,
     ):
         run.params({name: value for name, value in options.items() if value not in (None, (), [], "")})
-        report = stylize_bucket(
-            job,
-            how,
-            progress=progress,
-            holder=session.holder,
-            waiting=lambda who: session.log.info(waiting, who),
-        )
+        try:
+            report = stylize_bucket(
+                job,
+                how,
+                progress=progress,
+                holder=session.holder,
+                waiting=lambda who: session.log.info(waiting, who),
+                reported=lambda report: _log_report(report, run),
+            )
+        except TooManyFailedError as error:
+            raise FatalError(str(error)) from None  # trying again at once would go over the same limit
+        if report.reused:
+            _log_page(report.page, run)
         run.params({"resolved_model": report.model, "job_id": report.job_id})
-        run.metrics({f"status.{name}": count for name, count in report.status.items()})
         run.tags({"pcakd.outcome": "reused" if report.reused else "made"})
-        run.file("report.json", json.dumps(asdict(report), indent=1).encode())
     return report
+
+
+def _log_report(report: Report, run: Tracker) -> None:
+    """The report that this run wrote."""
+    run.file(PAGE, report.html)
+    with suppress(PcakdError):  # the storage may be what the job ended for
+        run.file(NUMBERS, report.folder.read(NUMBERS))
+        info = report.folder.head(FAILED)
+        if info is not None and info.size <= LOGGED_BYTES:
+            run.file(FAILED, report.folder.read(FAILED))
+    totals, times = report.numbers["totals"], report.numbers["seconds_per_photo"]
+    run.metrics({f"status.{name}": count for name, count in totals["status"].items()})
+    run.metrics({"seconds_per_photo.median": times["median"], "seconds_per_photo.p95": times["p95"]})
+    publish_link("bulk-report", report.page, "Report: totals, before and after, failures")
+
+
+def _log_page(page: str, run: Tracker) -> None:
+    """The report that an earlier run wrote."""
+    with suppress(PcakdError):
+        run.file(PAGE, read_place(page))
+    publish_link("bulk-report", page, "Report: totals, before and after, failures")

@@ -52,6 +52,7 @@ class _State:
 
     done: int = 0
     rows: int = 0
+    first: float | None = None  # when the first row of this run was there
     bytes_in: int = 0
     bytes_out: int = 0
     failed: set[tuple[Part, Name]] = field(default_factory=set)
@@ -156,6 +157,8 @@ class Driver:
         from tasks.stylize_bucket.workers import STOP
 
         state = self.state
+        if state.first is None:
+            state.first = time.monotonic()
         for row in rows:
             if row["status"] == STOP:
                 raise FatalError(row["message"])

@@ -8,19 +8,19 @@ import secrets
 import time
 from collections.abc import Callable
 from contextlib import suppress
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import Any
 
 from pcakd.bulk.job import BucketJob, Resolved, RunOptions, resolve
 from pcakd.bulk.ledger import Ledger, Snapshot
-from pcakd.bulk.report import PAGE, RunInfo, write_report
+from pcakd.bulk.report import PAGE, Report, RunInfo, write_report
 from pcakd.bulk.snapshot import open_places
 from pcakd.bulk.totals import Totals
 from pcakd.errors import AccessError, FatalError, PcakdError
 from pcakd.storage import LocalStorage, Storage
 from tasks.lease import Lease, SupersededError, lease
-from tasks.stylize_bucket.driver import Driver, TooManyFailedError
+from tasks.stylize_bucket.driver import Driver
 from tasks.stylize_bucket.progress import BulkProgress
 
 LEASE = "driver"
@@ -61,11 +61,12 @@ def stylize_bucket(
     progress: BulkProgress | None = None,
     holder: str = "a run",
     waiting: Callable[[str], None] = lambda who: None,
+    reported: Callable[[Report], None] = lambda report: None,
 ) -> BucketReport:
     """Run a job to its end.
 
     progress: told of what is done, entered by the caller. holder: what others are told who wait for this run;
-    waiting: told once whom this run waits for.
+    waiting: told once whom this run waits for. reported: given what the report of this run is, however it ended.
 
     Raises UsageError, AccessError and NotFoundError for what cannot be used at all; once it works, TransientError
     when the storage is away or too many items failed, FatalError when credentials are refused. What is done by
@@ -85,7 +86,7 @@ def stylize_bucket(
         totals = snapshot.done()
         if totals is not None and not totals.passing:
             return _report(resolved, snapshot, totals, reused=True)
-        return _Run(resolved, snapshot, source, dest, options, progress, held).to_end()
+        return _Run(resolved, snapshot, source, dest, options, progress, held, reported).to_end()
 
 
 class _Run:
@@ -98,9 +99,10 @@ class _Run:
         options: RunOptions,
         progress: BulkProgress,
         held: Lease,
+        reported: Callable[[Report], None],
     ) -> None:
         self.resolved, self.snapshot, self.source, self.dest = resolved, snapshot, source, dest
-        self.options, self.progress, self.held = options, progress, held
+        self.options, self.progress, self.held, self.reported = options, progress, held, reported
         self.started, self._clock = datetime.now(UTC), time.monotonic()
         self.name = f"{self.started:%Y%m%dT%H%M%S}-{secrets.token_hex(3)}"
         self.workers, self.device = 0, ""
@@ -118,9 +120,7 @@ class _Run:
         except SupersededError:
             raise  # the ledger is another run's now
         except BaseException as error:
-            reported = self._end_badly(error)
-            if isinstance(error, TooManyFailedError) and reported:
-                raise TooManyFailedError(f"{error}; report: {self.snapshot.report.uri(PAGE)}") from None
+            self._end_badly(error)
             if isinstance(error, AccessError):
                 raise FatalError(str(error)) from None
             raise
@@ -173,34 +173,26 @@ class _Run:
         if isinstance(self.dest, LocalStorage):
             self.dest.sweep()
 
-    def _end_badly(self, error: BaseException) -> bool:
+    def _end_badly(self, error: BaseException) -> None:
         """Write a report of what there is, if that can be done: it must not hide why the run ended."""
         with suppress(PcakdError):
             self._write_report(self.snapshot.totals(), stopped=str(error) or "interrupted")
-            return True
-        return False
 
     def _write_report(self, totals: Totals, *, stopped: str = "") -> None:
-        job = self.resolved.job
-        shown = {
-            name: value for name, value in asdict(job).items() if name not in ("source", "dest", "styles", "model")
-        }
-        info = RunInfo(
-            job_id=self.resolved.job_id,
+        state = self.driver.state
+        info = RunInfo.of(
+            self.resolved,
             snapshot=self.snapshot.number,
             run=self.name,
             started=self.started,
             seconds=time.monotonic() - self._clock,
-            processed=self.driver.state.rows,
+            processed=state.rows,
+            first_s=None if state.first is None else state.first - self._clock,
             stopped=stopped,
             workers=max(1, self.workers),
             device=self.device or "cpu",
-            model=self.resolved.model,
-            model_digest=self.resolved.model_digest,
-            options={name: value for name, value in shown.items() if value not in ((), "", None)},
-            styles=self.resolved.photos,
         )
-        write_report(self.snapshot, totals, source=self.source, dest=self.dest, info=info)
+        self.reported(write_report(self.snapshot, totals, source=self.source, dest=self.dest, info=info))
 
 
 def _report(resolved: Resolved, snapshot: Snapshot, totals: Totals, **rest: Any) -> BucketReport:

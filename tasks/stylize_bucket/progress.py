@@ -87,6 +87,8 @@ class BulkProgress:
         """Take the present counts; cheap."""
         now = time.monotonic()
         self._counts = counts
+        if self._recent and not self._recent[-1][1]:
+            self._recent.clear()  # the rate is measured from the first row on, not from Ray's start
         self._recent.append((now, counts.rows, counts.bytes_in + counts.bytes_out))
         while len(self._recent) > 2 and now - self._recent[1][0] > RATE_OVER_S:
             self._recent.popleft()

@@ -25,6 +25,8 @@ class RunInfo:
     """Wall time of this run, in seconds."""
     processed: int
     """Rows that this run wrote: what the throughput is of."""
+    first_s: float | None = None
+    """Seconds until the first of them was there: listing, Ray's start, loading the model."""
     stopped: str = ""
     """Why the run ended before the job was finished, one line; empty: it is finished."""
     workers: int = 1

@@ -47,8 +47,9 @@ class Rows(Protocol):
 
 @dataclass(frozen=True, kw_only=True)
 class Report:
-    """What was written. page: its address; numbers: the content of report.json; html: the page's bytes."""
+    """What was written. folder: where; page: its page's address; numbers: report.json's content; html: the page."""
 
+    folder: Storage
     page: str
     numbers: dict[str, Any] = field(repr=False)
     html: bytes = field(repr=False)
@@ -91,7 +92,7 @@ def write_report(snapshot: Rows, totals: Totals, *, source: Storage, dest: Stora
     ).encode()
     report.write(NUMBERS, json.dumps(numbers, indent=1, allow_nan=False).encode())
     report.write(PAGE, html)
-    return Report(page=report.uri(PAGE), numbers=numbers, html=html)
+    return Report(folder=report, page=report.uri(PAGE), numbers=numbers, html=html)
 
 
 def _check(statistics: Statistics, totals: Totals) -> None:
@@ -123,6 +124,7 @@ def _numbers(statistics: Statistics, totals: Totals, source: Storage, dest: Stor
             "started": f"{info.started:%Y-%m-%d %H:%M:%S %Z}",
             "seconds": info.seconds,
             "processed": info.processed,
+            "first_s": info.first_s,
             "photos_per_s": info.processed / info.seconds if info.seconds > 0 else 0.0,
             "workers": info.workers,
             "device": info.device,

@@ -73,6 +73,16 @@ def test_the_rate_is_of_the_last_minute(clock):
     assert heard.sent[-1][0]["photos_per_s"] == pytest.approx(2.0)
 
 
+def test_the_rate_does_not_count_the_time_until_the_first_row(clock):
+    heard = Heard()
+    with BulkProgress(tell=heard.tell) as progress:
+        progress.update(Counts(items=100, done=0, rows=0))
+        for second, rows in ((50, 4), (52, 8)):
+            clock[0] = 1000.0 + second
+            progress.update(Counts(items=100, done=rows, rows=rows))
+    assert [what for _, what in heard.told[1:]] == ["4 of 100 photos", "8 of 100 photos, 2.0/s, 0:46 left"]
+
+
 def test_a_job_that_never_counted_sends_nothing():
     heard = Heard()
     with BulkProgress(tracker=heard) as progress:
