@@ -14,6 +14,7 @@ COMMANDS = {
     "stylize": ("pcakd.cli.stylize:stylize", "Give photos the style of another photo."),
     "evaluate": ("pcakd.cli.evaluate:evaluate", "Measure models on pairs and graded photos."),
     "distill": ("pcakd.cli.distill:distill", "Distil a student from a teacher and its eigenbases."),
+    "s3-policy": ("pcakd.cli.s3_policy:s3_policy_command", "Print the S3 rights that a job needs, as IAM JSON."),
     "import-released": ("pcakd.cli.import_released:import_released", "Convert the paper's released model."),
 }
 """Command name → (where it lives, its line in `pcakd --help`); imported when it is called, so that help is quick."""

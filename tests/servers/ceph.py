@@ -14,6 +14,9 @@ from tests.servers.s3 import S3Server
 SCRIPT = Path(__file__).with_name("ceph_rgw.sh")
 PROGRAMS = ("ceph-mon", "ceph-osd", "radosgw", "radosgw-admin", "ceph-authtool", "monmaptool")
 
+_folders: dict[str, Path] = {}
+"""Endpoint of a running server → its folder."""
+
 
 def why_not() -> str | None:
     """Why this machine cannot run the server, None if it can."""
@@ -42,7 +45,9 @@ def ceph_server() -> Iterator[S3Server]:
             )
         if started.returncode:
             raise RuntimeError(f"the Ceph object gateway did not start:\n{log.read_text()[-2000:]}")
-        yield S3Server(endpoint=f"http://127.0.0.1:{port}", access_key="testaccess", secret_key="testsecret")
+        server = S3Server(endpoint=f"http://127.0.0.1:{port}", access_key="testaccess", secret_key="testsecret")
+        _folders[server.endpoint] = Path(folder)
+        yield server
     finally:
         subprocess.run(["bash", str(SCRIPT), "stop", folder], check=False, timeout=60)
         shutil.rmtree(folder, ignore_errors=True)
@@ -64,3 +69,11 @@ def _free_port() -> int:
                     continue
             return port
     raise RuntimeError("no free ports")
+
+
+def new_user(server: S3Server, name: str) -> S3Server:
+    """A user of the server who owns nothing and may do nothing, with the access key NAME."""
+    words = ["radosgw-admin", "-c", str(_folders[server.endpoint] / "ceph.conf"), "-n", "client.rgw", "user", "create"]
+    words += [f"--uid={name}", f"--display-name={name}", f"--access-key={name}", f"--secret-key={name}-secret"]
+    subprocess.run(words, capture_output=True, timeout=120, check=True)
+    return S3Server(endpoint=server.endpoint, access_key=name, secret_key=f"{name}-secret")
