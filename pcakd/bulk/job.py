@@ -84,6 +84,8 @@ class BucketJob:
     def __post_init__(self) -> None:
         for name in ("styles", "include", "exclude", "weights"):
             object.__setattr__(self, name, tuple(getattr(self, name)))
+        # A file says 1, a command line 1.0: one job, one id.
+        object.__setattr__(self, "strength", float(self.strength))
         for name in ("source", "dest"):
             if not getattr(self, name):
                 raise UsageError(f"{name} is empty: give a folder or s3://bucket/prefix")

@@ -80,6 +80,7 @@ def test_the_id_depends_on_what_results_depend_on_and_on_nothing_else(tmp_path, 
     base = resolved("in", "out")
     same = [{"dest": "elsewhere"}, {"limit": 5}, {"include": ["*.jpg"]}, {"overwrite": "replace"}]
     same += [{"source": str(tmp_path / "in")}, {"styles": ("a=moved/x.jpg", "b=moved/y.jpg")}]
+    same += [{"strength": 1}, {"weights": ()}]
     other = [{"source": "in2"}, {"transform": "ot"}, {"strength": 0.5}, {"smoothing": "none"}, {"compat": "released"}]
     other += [{"precision": "fp32"}, {"template": "{style}/{key}"}, {"format": "png"}, {"quality": 80}]
     other += [{"max_side": 512}, {"styles": ("a=x.jpg",)}, {"styles": ("a=x.jpg", "c=y.jpg")}]
@@ -89,6 +90,12 @@ def test_the_id_depends_on_what_results_depend_on_and_on_nothing_else(tmp_path, 
     assert len(ids | {base.job_id}) == len(other) + 1
     assert replace(base, model_digest="2" * 64).job_id != base.job_id
     assert len(base.job_id) == 16
+
+
+def test_the_id_of_a_job_stays_from_version_to_version():
+    """Another id for the same job would leave the ledgers that are there behind; see `schema.FORMAT`."""
+    found = resolved("s3://bucket/in", "s3://bucket/out", max_side=512)
+    assert found.job_id == "a8778b92f07b4112"
 
 
 def test_resolving_loads_the_model_and_reads_the_style_photos(tmp_path):

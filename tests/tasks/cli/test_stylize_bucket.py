@@ -113,7 +113,7 @@ def test_a_mistake_is_one_line_and_exit_code_2(places, args, says):
     assert not (places / "out").exists()
 
 
-def test_a_source_without_permission_is_one_line(places, s3_server):
+def test_a_bucket_that_is_not_there_is_one_line(places, s3_server):
     done = bucket("s3://no-such-bucket-here/in", "out", *STYLE)
     assert done.returncode == 2
     assert done.stderr.count("\n") == 1
