@@ -18,6 +18,7 @@ from pcakd.bulk.schema import FORMAT
 from pcakd.bulk.styles import Combine, StyleSpec, parse_styles
 from pcakd.errors import NotFoundError, UsageError
 from pcakd.options import DEVICES, StylizeOptions
+from pcakd.resolve import is_address
 from pcakd.sizes import parse_allowance, parse_memory
 from pcakd.storage import open_storage, sha256_hex
 from pcakd.storage.stage import canonical_json
@@ -172,9 +173,9 @@ class Resolved:
 
     def spec(self) -> dict[str, Any]:
         """What the results depend on; its hash is the job's id. Not where things lie: the destination, the style
-        photos' places; nor which objects a run takes."""
+        photos' and the model's places; nor which objects a run takes."""
         job, styles = self.job, self.job.style_specs()
-        names = ("transform", "strength", "smoothing", "compat", "precision", "format", "quality", "max_side")
+        names = ("transform", "strength", "smoothing", "precision", "format", "quality", "max_side")
         return {
             "format_version": FORMAT,
             "source": open_storage(job.source).uri(),
@@ -182,11 +183,19 @@ class Resolved:
                 name: {"photos": list(digests), "weights": list(styles[name].weights)}
                 for name, digests in self.style_digests.items()
             },
-            "model": self.model,
+            # A file may move; the digest tells whether it is the same model.
+            "model": self.model if is_address(self.model) else self.model.rpartition("/")[2],
             "model_digest": self.model_digest,
             "template": job.output_template(),
             **{name: getattr(job, name) for name in names},
+            "compat": self.compat(),
         }
+
+    def compat(self) -> str:
+        """The job's, with "auto" looked up in the model."""
+        if self.job.compat == "auto" and self.checkpoint is not None:
+            return self.checkpoint.metadata.compat
+        return self.job.compat
 
     @property
     def job_id(self) -> str:

@@ -285,6 +285,7 @@ class _Making:
             "carried_from": before.number if before else None,
             "styles": {name: list(style.photos) for name, style in job.style_specs().items()},
             "manifest": job.manifest,
+            "model": self.ledger.resolved.model,
         }
         self._storage.write(SNAPSHOT, canonical_json(record))
         self._tidy()

@@ -89,6 +89,8 @@ def test_the_id_depends_on_what_results_depend_on_and_on_nothing_else(tmp_path, 
     ids = {resolved(**({"source": "in", "dest": "out"} | changes)).job_id for changes in other}
     assert len(ids | {base.job_id}) == len(other) + 1
     assert replace(base, model_digest="2" * 64).job_id != base.job_id
+    assert replace(base, model="models:/pcakd-vgg/3").job_id != replace(base, model="models:/pcakd-vgg/4").job_id
+    assert replace(base, model="/a/student.safetensors").job_id == replace(base, model="student.safetensors").job_id
     assert len(base.job_id) == 16
 
 
