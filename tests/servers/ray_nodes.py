@@ -15,7 +15,7 @@ import signal
 import subprocess
 import sys
 import tempfile
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
 
@@ -37,24 +37,35 @@ SETTINGS = {
 
 
 class RayNode:
-    """One node: a process and all that it started."""
+    """One node: a process and all that it started. begin: starts it."""
 
-    def __init__(self, name: str, ip: str, process: subprocess.Popen, log: Path) -> None:
-        self.name, self.ip, self.process, self.log = name, ip, process, log
+    def __init__(self, begin: Callable[[], subprocess.Popen], log: Path) -> None:
+        self.begin, self.log = begin, log
+        self.process = begin()
+        self.killed = False
 
     def processes(self, title: str = "") -> list[psutil.Process]:
         """Its living processes with this in their command line."""
-        try:
-            top = psutil.Process(self.process.pid)
-            family = [top, *top.children(recursive=True)]
-        except psutil.NoSuchProcess:
-            return []
+        if self.killed:
+            return []  # its numbers may be others' by now
+        family = {process for process in psutil.process_iter() if _session(process) == self.process.pid}
+        if self.process.poll() is None:
+            family |= set(psutil.Process(self.process.pid).children(recursive=True))
         return [process for process in family if title in _command(process)]
 
     def wait(self) -> "RayNode":
         """Until it belongs to the cluster."""
-        wait_until(lambda: "Ray runtime started" in self.log.read_text(), self.process, self.log, seconds=120)
-        return self
+        for last in (False, False, True):
+            try:
+                wait_until(lambda: "Ray runtime started" in self.log.read_text(), self.process, self.log, seconds=120)
+                return self
+            except AssertionError:
+                # Ray gives a node 30 s to join, which a busy machine may exceed.
+                self.kill()
+                if last:
+                    raise
+                self.process, self.killed = self.begin(), False
+        raise AssertionError("unreachable")
 
     def kill(self) -> None:
         """SIGKILL to everything at once, as when a machine loses its power."""
@@ -66,6 +77,7 @@ class RayNode:
         _send(seen, signal.SIGKILL)
         psutil.wait_procs(seen, timeout=30)
         self.process.wait(30)
+        self.killed = True
 
 
 class RayNodes:
@@ -79,7 +91,7 @@ class RayNodes:
         self.nodes: dict[str, RayNode] = {}
         self._numbers = itertools.count(2)
         words = ["--head", f"--port={self.port}", f"--temp-dir={temporary}", "--include-dashboard=false"]
-        self.head = self._start("head", HEAD, 0, words, hidden=False)
+        self.head = self._node("head", HEAD, 0, words, hidden=False)
 
     @property
     def address(self) -> str:
@@ -92,7 +104,7 @@ class RayNodes:
         hidden = can_hide()
         temporary = Path(tempfile.gettempdir()) / "ray" if hidden else self.temporary / name
         words = [f"--address={self.address}", f"--temp-dir={temporary}"]
-        self.nodes[name] = self._start(name, ip, cpus, words, hidden=hidden)
+        self.nodes[name] = self._node(name, ip, cpus, words, hidden=hidden)
         return self.nodes[name]
 
     def alive(self) -> list[str]:
@@ -103,18 +115,26 @@ class RayNodes:
         for node in [*self.nodes.values(), self.head]:
             node.kill()
 
-    def _start(self, name: str, ip: str, cpus: int, words: list[str], *, hidden: bool) -> RayNode:
+    def _node(self, name: str, ip: str, cpus: int, words: list[str], *, hidden: bool) -> RayNode:
         command = [*_hiding()] if hidden else []
         command += [sys.executable, "-m", "ray.scripts.scripts", "start", "--block", f"--node-ip-address={ip}", *words]
         command += [f"--num-cpus={cpus}", "--num-gpus=0", f"--object-store-memory={OBJECT_STORE_BYTES}"]
         command += ["--disable-usage-stats", "--min-worker-port=0", "--max-worker-port=0"]
-        command += [f"--dashboard-agent-listen-port={free_port()}"]
         log = self.folder / f"ray-{name}.log"
-        with log.open("wb") as output:
-            process = subprocess.Popen(
-                command, cwd=ROOT, env=self.environment, stdout=output, stderr=output, start_new_session=True
-            )
-        return RayNode(name, ip, process, log)
+
+        def begin() -> subprocess.Popen:
+            port = f"--dashboard-agent-listen-port={free_port()}"
+            with log.open("wb") as output:
+                return subprocess.Popen(
+                    [*command, port],
+                    cwd=ROOT,
+                    env=self.environment,
+                    stdout=output,
+                    stderr=output,
+                    start_new_session=True,
+                )
+
+        return RayNode(begin, log)
 
 
 @contextmanager
@@ -152,6 +172,13 @@ def _hiding() -> list[str]:
     """What goes before a command that shall not see this machine's temporary files."""
     script = 'mount -t tmpfs tmpfs "$0" && exec "$@"'
     return ["unshare", "--mount", "sh", "-c", script, tempfile.gettempdir()]
+
+
+def _session(process: psutil.Process) -> int:
+    try:
+        return os.getsid(process.pid)
+    except ProcessLookupError:
+        return 0
 
 
 def _command(process: psutil.Process) -> str:
