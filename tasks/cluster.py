@@ -23,6 +23,9 @@ _ENVIRONMENT = {
     "RAY_DATA_DISABLE_PROGRESS_BARS": "1",
     # Ray's C++ side warns on standard error of what Ray Data itself does with its actors.
     "RAY_BACKEND_LOG_LEVEL": "fatal",
+    # After an interrupt a thread of Ray Data may outlive `ray.shutdown`; a call of its would attach this process to
+    # whatever cluster runs on the machine.
+    "RAY_ENABLE_AUTO_CONNECT": "0",
     # Ray sets CUDA_VISIBLE_DEVICES to "" for tasks that ask for no GPU, and warns of it.
     "RAY_ACCEL_ENV_VAR_OVERRIDE_ON_ZERO": "0",
 }
