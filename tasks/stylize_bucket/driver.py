@@ -42,6 +42,14 @@ Part = int
 Name = tuple[str, str]  # key, style
 
 
+MANY_LOST = 50
+"""More items than these that all end their workers are no bad photos: Ray itself is in trouble."""
+
+
+class OutageError(TransientError):
+    """The storage is away: a job must not mark a million items for that."""
+
+
 class TooManyFailedError(TransientError):
     """The run ended early: more items failed than the user allows."""
 
@@ -84,6 +92,7 @@ class Driver:
         self._buffered_since = 0.0
         self._outstanding: set[tuple[Part, Name]] = set()
         self._again: set[tuple[Part, Name]] = set()
+        self._rowless: set[tuple[Part, Name]] = set()
         self._started = time.monotonic()
 
     def work(self) -> None:
@@ -95,7 +104,13 @@ class Driver:
                 again, self._again = self._again, set()
                 if again:
                     self.progress.phase("trying failures again")
-                    self._pass(stack, self._named(again), alone=True)
+                    try:
+                        self._pass(stack, self._named(again), alone=True)
+                    except OutageError:
+                        if self._rowless:
+                            raise
+                        break  # all of these could not be reached before: their rows say so, and the job is done
+            self._flush()
 
     def _chunks(self) -> Iterator[pa.Table]:
         """Pending items with their part, as many as Ray takes at a time."""
@@ -129,6 +144,7 @@ class Driver:
             self.progress.phase("starting workers")
         names = zip(items["part"].to_pylist(), items["key"].to_pylist(), items["style"].to_pylist(), strict=True)
         self._outstanding = {(part, (key, style)) for part, key, style in names}
+        self.state.unreachable_in_a_row = 0
         last = time.monotonic()
         stream = self._chain.run(items, alone=alone)
         try:
@@ -159,12 +175,15 @@ class Driver:
         state = self.state
         if state.first is None:
             state.first = time.monotonic()
+        stop: PcakdError | None = None
         for row in rows:
             if row["status"] == STOP:
-                raise FatalError(row["message"])
+                stop = FatalError(row["message"])
+                continue
             name = row.pop("part"), (row["key"], row["style"])
             first = name in self._outstanding
             self._outstanding.discard(name)
+            self._rowless.discard(name)
             if not self._buffer:
                 self._buffered_since = time.monotonic()
             self._buffer[name[0]].append(row)
@@ -176,28 +195,28 @@ class Driver:
             state.failed.discard(name) if ok else state.failed.add(name)
             if row["passing"] and row["status"] in (UNREACHABLE, CRASHED):
                 self._again.add(name)
-            self._watch(row)
+            state.unreachable_in_a_row = state.unreachable_in_a_row + 1 if row["status"] == UNREACHABLE else 0
+            if state.unreachable_in_a_row >= OUTAGE:
+                stop = stop or OutageError(
+                    f"{OUTAGE} items in a row cannot be reached; the last: {row['message']}; the same command goes on"
+                )
         self._tell()
-        if self.options.too_many(len(state.failed), self.snapshot.item_count):
-            raise TooManyFailedError(
+        if stop is None and self.options.too_many(len(state.failed), self.snapshot.item_count):
+            stop = TooManyFailedError(
                 f"{len(state.failed):,} of {self.snapshot.item_count:,} items failed, more than max_failed "
                 f"{self.options.max_failed:g} allows: stopped; the same command goes on, with a higher --max-failed"
             )
-
-    def _watch(self, row: Row) -> None:
-        self.state.unreachable_in_a_row = self.state.unreachable_in_a_row + 1 if row["status"] == UNREACHABLE else 0
-        if self.state.unreachable_in_a_row >= OUTAGE:
-            raise TransientError(
-                f"{OUTAGE} items in a row cannot be reached; the last: {row['message']}; the same command goes on"
-            )
+        if stop is not None:
+            raise stop  # not before all rows that came are kept: their results are in place
 
     def _account_for_lost(self, items: pa.Table, alone: bool) -> None:
         """Items whose worker died each time have no row: they are tried alone, then they are to blame."""
         lost, self._outstanding = self._outstanding, set()
-        if lost and len(lost) == len(items) > ROUNDS:
+        if len(lost) == len(items) > MANY_LOST:
             raise TransientError("every Ray worker died, out of memory perhaps; the same command goes on")
         if not alone:
             self._again |= lost
+            self._rowless |= lost
             return
         for item in items.to_pylist():
             if (item["part"], (item["key"], item["style"])) in lost:
