@@ -63,6 +63,13 @@ def draw_grid(out: Path) -> Path:
     return path
 
 
+def bulk_report(out: Path) -> Path:
+    """The page of the newest listing that the bulk job worked on."""
+    return max(
+        (out / "bulk" / "out").glob("_pcakd/*/snapshots/*/report/report.html"), key=lambda path: path.stat().st_mtime
+    )
+
+
 def _tell(
     out: Path, result: PipelineResult, champion: str, status: dict[str, int], grid: Path, say: Callable[[str], None]
 ) -> None:
@@ -78,6 +85,7 @@ def _tell(
         say(f"  {name:<12}{metrics['same.psnr']:>10.2f}{metrics['across.psnr']:>10.2f}")
     say("\nHow to open it:")
     say(f"  pictures     {grid}")
+    say(f"  bulk report  {bulk_report(out)}")
     say(f"  MLflow       mlflow ui --backend-store-uri {Settings.read().tracking_uri}")
     say(f"  Prefect      PREFECT_HOME={out / 'prefect'} prefect server start")
     say(
