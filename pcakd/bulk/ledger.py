@@ -113,7 +113,7 @@ class Snapshot:
     """A numbered listing of items, and the rows about them. A part is held in memory at a time."""
 
     def __init__(self, root: Storage, number: int, record: dict[str, Any]) -> None:
-        self.number, self.record = number, record
+        self.root, self.number, self.record = root, number, record
         self.storage = root.sub(f"snapshots/{number:06d}")
         self._sequence = 0
 
@@ -187,6 +187,7 @@ class Snapshot:
         totals.check(self.item_count)
         report(totals)
         self.storage.write(DONE, canonical_json({"digest": self.digest, "totals": totals.to_dict()}))
+        self._tidy()
         return totals
 
     def totals(self, *, final: bool = False) -> Totals:
@@ -212,6 +213,18 @@ class Snapshot:
     def final(self, part: int) -> pa.Table:
         """The final rows of a part, of a snapshot that is done."""
         return read_parquet(self.storage, final_file(part))
+
+    def _tidy(self) -> None:
+        """Remove the items of listings that were broken off before this one; their numbers stay taken.
+
+        Not sooner: a run that was taken for dead may still have been at it.
+        """
+        for number in range(self.number - 1, 0, -1):
+            storage = self.root.sub(f"snapshots/{number:06d}")
+            with suppress(PcakdError):
+                if storage.exists(SNAPSHOT) or not storage.exists(CLAIM):
+                    return
+                storage.sub("items").clear()
 
     def _row_tables(self, part: int) -> list[pa.Table]:
         entries: list[ObjectInfo] = list(self.storage.list(f"rows/{part:05d}/"))
@@ -288,7 +301,6 @@ class _Making:
             "model": self.ledger.resolved.model,
         }
         self._storage.write(SNAPSHOT, canonical_json(record))
-        self._tidy()
         self.ledger.root.write(NEWEST, canonical_json({"number": self._number}))
         return Snapshot(self.ledger.root, self._number, record)
 
@@ -301,14 +313,6 @@ class _Making:
             self._storage = self.ledger.root.sub(f"snapshots/{self._number:06d}")
             if self._storage.create(CLAIM, token):
                 return
-
-    def _tidy(self) -> None:
-        """Remove the items of listings that were broken off; their numbers stay taken."""
-        for number in range(self.ledger._hint() + 1, self._number):
-            storage = self.ledger.root.sub(f"snapshots/{number:06d}")
-            with suppress(PcakdError):  # a run that was taken for dead may still be at it: it will find out
-                if not storage.exists(SNAPSHOT):
-                    storage.sub("items").clear()
 
     def _copy(self, twin: Snapshot | None, parts: int) -> None:
         assert self._storage is not None
