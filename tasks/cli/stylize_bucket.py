@@ -248,7 +248,9 @@ def _run(job: BucketJob, options: RunOptions) -> int:
         click.echo("finished before; nothing to do")
     elif report.processed:
         rate = report.processed / report.seconds
-        click.echo(f"{report.processed:,} photos in {report.seconds:,.1f} s, {rate:,.2f} photos/s")
+        first = written[-1].numbers["run"]["first_s"]
+        done = f"{_counted(report.processed, 'result')} in {report.seconds:,.1f} s"
+        click.echo(f"{done}, the first after {first:,.1f} s; {rate:,.2f}/s" if first is not None else done)
     if totals.passing:
         click.echo(f"{totals.passing:,} failed for a reason that may pass: the same command tries them again")
     click.echo(f"report: {report.page}")

@@ -257,6 +257,7 @@ class Driver:
                 rows=state.rows,
                 bytes_in=state.bytes_in,
                 bytes_out=state.bytes_out,
+                word="results" if self.snapshot.item_count > self.snapshot.record["objects"] else "photos",
             )
         )
 

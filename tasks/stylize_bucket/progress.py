@@ -35,6 +35,8 @@ class Counts:
     """Fetched by this run."""
     bytes_out: int = 0
     """Written by this run."""
+    word: str = "photos"
+    """What the items are called: with several styles an item is no photo."""
 
 
 class _Display(Protocol):
@@ -119,7 +121,7 @@ class BulkProgress:
 
 def text(counts: Counts, rate: float | None) -> str:
     """One line: "1,200 of 2,000 photos, 3 failed, 12.5/s, 1:04 left"."""
-    words = [f"{counts.done:,} of {counts.items:,} photos"]
+    words = [f"{counts.done:,} of {counts.items:,} {counts.word}"]
     if counts.failed:
         words.append(f"{counts.failed:,} failed")
     if rate:
@@ -152,7 +154,7 @@ class _Bar:
 
     def show(self, counts: Counts, rate: float | None) -> None:
         self._progress.update(
-            self._task, description="photos", completed=counts.done, total=counts.items, text=text(counts, rate)
+            self._task, description="stylizing", completed=counts.done, total=counts.items, text=text(counts, rate)
         )
 
     def phase(self, what: str) -> None:
