@@ -17,10 +17,11 @@ from pcakd.bulk.naming import (
 from pcakd.bulk.schema import FORMAT
 from pcakd.bulk.styles import Combine, StyleSpec, parse_styles
 from pcakd.errors import NotFoundError, UsageError
+from pcakd.images import read_photo
 from pcakd.options import DEVICES, StylizeOptions
 from pcakd.resolve import is_address
 from pcakd.sizes import parse_allowance, parse_memory
-from pcakd.storage import open_storage, sha256_hex
+from pcakd.storage import open_storage, sha256_hex, shown
 from pcakd.storage.stage import canonical_json
 
 if TYPE_CHECKING:
@@ -206,11 +207,11 @@ class Resolved:
 def resolve(job: BucketJob) -> Resolved:
     """Load the model and read the style photos.
 
-    Raises UsageError, NotFoundError and AccessError for what cannot be used, TransientError for what is away.
+    Raises PhotoError for a style that is no photo, UsageError, NotFoundError and AccessError for what cannot be used, TransientError for what is away.
     """
     from pcakd.checkpoint import load_checkpoint
 
-    photos = {name: tuple(read_place(place) for place in style.photos) for name, style in job.style_specs().items()}
+    photos = {name: tuple(map(_style_photo, style.photos)) for name, style in job.style_specs().items()}
     checkpoint = load_checkpoint(job.model)
     return Resolved(
         job=job,
@@ -220,6 +221,12 @@ def resolve(job: BucketJob) -> Resolved:
         photos=photos,
         checkpoint=checkpoint,
     )
+
+
+def _style_photo(place: str) -> bytes:
+    data = read_place(place)
+    read_photo(data, name=shown(place))  # what is wrong with it is said now, not after a million objects are listed
+    return data
 
 
 def read_place(place: str) -> bytes:

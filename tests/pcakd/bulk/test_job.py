@@ -5,7 +5,7 @@ import pytest
 from PIL import Image
 
 from pcakd.bulk import BucketJob, RunOptions, load_job, resolve
-from pcakd.errors import NotFoundError, UsageError
+from pcakd.errors import NotFoundError, PhotoError, UsageError
 from tests.pcakd.bulk.made import resolved
 
 
@@ -108,6 +108,9 @@ def test_resolving_loads_the_model_and_reads_the_style_photos(tmp_path):
     assert found.checkpoint is not None
     with pytest.raises(NotFoundError, match=r"missing\.png"):
         resolve(job(styles=(str(tmp_path / "missing.png"),)))
+    (tmp_path / "bad.png").write_bytes(b"no photo")
+    with pytest.raises(PhotoError, match=r"bad\.png: is not an image"):
+        resolve(job(styles=(str(tmp_path / "bad.png"),)))
 
 
 FILE = """
