@@ -207,7 +207,8 @@ class Resolved:
 def resolve(job: BucketJob) -> Resolved:
     """Load the model and read the style photos.
 
-    Raises PhotoError for a style that is no photo, UsageError, NotFoundError and AccessError for what cannot be used, TransientError for what is away.
+    Raises PhotoError for a style that is no photo, UsageError, NotFoundError and AccessError for what cannot be
+    used, TransientError for what is away.
     """
     from pcakd.checkpoint import load_checkpoint
 
