@@ -32,7 +32,7 @@ BLOCKS_EACH = 4
 RETRIES = 2
 """Times that Ray tries a block again whose worker died."""
 
-POLL_S = 0.5
+POLL_S = 0.2
 
 Results = queue.Queue[list[Row] | Exception | None]
 
@@ -58,8 +58,8 @@ class Plan:
     def for_cluster(
         cls, cpus: int, gpus: int, *, items: int, workers: int | None, device: str, settings: dict[str, Any]
     ) -> "Plan":
-        """Half of the CPUs' shares for the stylizers, half for the rest: shares only keep Ray from starving one of
-        them, the kernel deals out the real ones."""
+        """A quarter of the CPUs' shares for the stylizers, a quarter for the rest: shares only say how many fit, the
+        kernel deals out the CPUs. So two jobs at once on one cluster do not starve each other."""
         on_gpu = gpus > 0 and device != "cpu"
         stylizers = min(workers or (gpus if on_gpu else cpus), items)
         helpers = max(1, cpus // 2)
@@ -67,9 +67,9 @@ class Plan:
             stylizers=stylizers,
             threads=max(1, cpus // stylizers),
             gpus=gpus / stylizers if on_gpu else 0,
-            cpus=_share(cpus / 2 / stylizers),
+            cpus=_share(cpus / 4 / stylizers),
             helpers=helpers,
-            helper_cpus=_share(cpus / 4 / helpers),
+            helper_cpus=_share(cpus / 8 / helpers),
             settings={**settings, "device": "cuda" if on_gpu else "cpu"},
         )
 

@@ -6,12 +6,14 @@
 
 Kinds of fault:
     503            answers "503 SlowDown" itself, the request never reaches the server
+    expired        answers "403 ExpiredToken" itself, as AWS does to credentials that have run out
     latency        waits `delay` seconds, then forwards
     reset          resets the connection before the request is forwarded
     cut            forwards, then resets the connection after `after` bytes of the answer
     truncate       like cut, but closes the connection in good order
     drop_response  the server carries the request out, the client sees a reset instead of the answer
-`proxy.injected` lists every fault as (kind, method, path), `proxy.requests` every request as (method, path).
+`proxy.injected` lists every fault as (kind, method, path), `proxy.requests` every request as (method, path),
+`proxy.answered` every answer that went through whole as (method, path, status).
 """
 
 import asyncio
@@ -24,6 +26,7 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from urllib.parse import urlsplit
 
+EXPIRED = b'<?xml version="1.0"?><Error><Code>ExpiredToken</Code><Message>The token has expired.</Message></Error>'
 SLOW_DOWN = b'<?xml version="1.0"?><Error><Code>SlowDown</Code><Message>Reduce your request rate.</Message></Error>'
 
 
@@ -45,6 +48,7 @@ class FaultProxy:
     rules: list[Rule] = field(default_factory=list)
     injected: list[tuple[str, str, str]] = field(default_factory=list)
     requests: list[tuple[str, str]] = field(default_factory=list)
+    answered: list[tuple[str, str, int]] = field(default_factory=list)
 
     @property
     def url(self) -> str:
@@ -104,9 +108,10 @@ class FaultProxy:
         if headers.get(b"expect", b"").lower() == b"100-continue":
             writer.write(b"HTTP/1.1 100 Continue\r\n\r\n")
         body = await reader.readexactly(int(headers.get(b"content-length", 0)))
-        if kind == "503":
-            writer.write(b"HTTP/1.1 503 Slow Down\r\nContent-Type: application/xml\r\n")
-            writer.write(b"Content-Length: %d\r\n\r\n" % len(SLOW_DOWN) + SLOW_DOWN)
+        if kind in ("503", "expired"):
+            status, text = (b"503 Slow Down", SLOW_DOWN) if kind == "503" else (b"403 Forbidden", EXPIRED)
+            writer.write(b"HTTP/1.1 %s\r\nContent-Type: application/xml\r\n" % status)
+            writer.write(b"Content-Length: %d\r\n\r\n" % len(text) + (b"" if method == "HEAD" else text))
             await writer.drain()
             return True
         # One upstream connection a request: the end of the answer is the end of the connection.
@@ -115,13 +120,21 @@ class FaultProxy:
         try:
             up_writer.write(b"\r\n".join([request_line, *kept, b"Connection: close", b"", b""]) + body)
             await up_writer.drain()
-            return await self._answer(rule, up_reader, writer)
+            return await self._answer(rule, up_reader, writer, method, path)
         finally:
             up_writer.close()
 
-    async def _answer(self, rule: Rule | None, up_reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> bool:
-        kind, sent = rule.kind if rule else None, 0
+    async def _answer(
+        self,
+        rule: Rule | None,
+        up_reader: asyncio.StreamReader,
+        writer: asyncio.StreamWriter,
+        method: str,
+        path: str,
+    ) -> bool:
+        kind, sent, status = rule.kind if rule else None, 0, 0
         while chunk := await up_reader.read(65536):
+            status = status or int(chunk[9:12])
             if kind == "drop_response":
                 self._reset(writer)
                 return False
@@ -133,6 +146,7 @@ class FaultProxy:
             writer.write(chunk)
             await writer.drain()
             sent += len(chunk)
+        self.answered.append((method, path, status))
         return False
 
 

@@ -2,6 +2,7 @@
 
 import io
 from collections import Counter
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 from PIL import Image
@@ -29,12 +30,13 @@ def style(folder: Path) -> Path:
 
 
 def snapshot_of(dest: Storage) -> Snapshot:
-    """The newest snapshot of the one job that wrote there."""
+    """The newest snapshot of the one job that wrote there. Raises ValueError while there is none."""
     [job] = {entry.key.split("/")[1] for entry in dest.list("_pcakd/")}
     root = dest.sub(f"_pcakd/{job}")
     number = max(int(entry.key.split("/")[1]) for entry in root.list("snapshots/"))
     snapshot = Snapshot.read(root, number)
-    assert snapshot is not None
+    if snapshot is None:
+        raise ValueError(number)
     return snapshot
 
 
@@ -49,7 +51,9 @@ def final_rows(dest: Storage) -> dict[str, dict]:
 
 def outputs(dest: Storage) -> dict[str, bytes]:
     """What lies at the destination beside ledgers."""
-    return {entry.key: dest.read(entry.key) for entry in dest.list() if not entry.key.startswith("_pcakd/")}
+    keys = [entry.key for entry in dest.list() if not entry.key.startswith("_pcakd/")]
+    with ThreadPoolExecutor(16) as threads:
+        return dict(zip(keys, threads.map(dest.read, keys), strict=True))
 
 
 def check_outputs(dest: Storage, rows: dict[str, dict]) -> None:
