@@ -31,7 +31,9 @@ def _table(*variables: Variable) -> Mapping[str, Variable]:
 
 VARIABLES = _table(
     Variable(
-        name="PCAKD_HOME", what="local folder for tracking journals and the embedded tracking store", default=".local"
+        name="PCAKD_HOME",
+        what="local folder for tracking journals, fetched models, the embedded tracking store",
+        default=".local",
     ),
     Variable(name="PCAKD_WORKSPACE", what="folder or s3:// prefix of stage outputs", default="PCAKD_HOME/workspace"),
     Variable(name="PCAKD_EXPERIMENT", what="name of the MLflow experiment", default="pcakd"),

@@ -7,7 +7,7 @@ from pathlib import Path
 
 from pcakd.errors import CheckpointError, TransientError, UsageError
 from pcakd.resolve import Located
-from tasks.registry.names import CHECKPOINT_FILE
+from tasks.registry.names import CHECKPOINT_FILE, DIGEST_TAG
 from tasks.settings import Settings, quiet_environment
 from tasks.tracking.store import client_for, sqlite_file
 from tasks.tracking.tracker import shown_uri
@@ -18,8 +18,9 @@ _ADDRESS = re.compile(r"models:/([^/@:]+)(?:@([A-Za-z0-9_.-]+)|/([0-9]+))")
 def resolve_model(name: str, *, settings: Settings | None = None) -> Located:
     """The local file of a registered student, fetched once, and its address with the version's number.
 
-    Raises UsageError for an address of another form or a model, version or alias that is not there,
-    TransientError when the registry does not answer.
+    Its weights have the digest that the version was registered with: a file that has another is fetched again.
+    Raises CheckpointError if the registry's file has another, UsageError for an address of another form or a
+    model, version or alias that is not there, TransientError when the registry does not answer.
     """
     quiet_environment()
     settings = settings or Settings.read()
@@ -43,7 +44,8 @@ def resolve_model(name: str, *, settings: Settings | None = None) -> Located:
         source = f"models:/{model}/{version}"
         # One folder a registry entry: the numbers of another registry are other models.
         kept = settings.home / "models" / f"{model}-{version}-{found.model_id or found.run_id}.safetensors"
-        if not kept.is_file():
+        digest = found.tags.get(DIGEST_TAG, "")
+        if not _holds(kept, digest):
             kept.parent.mkdir(parents=True, exist_ok=True)
             with tempfile.TemporaryDirectory(dir=kept.parent) as folder:
                 uri = client.get_model_version_download_uri(model, version)
@@ -52,6 +54,11 @@ def resolve_model(name: str, *, settings: Settings | None = None) -> Located:
                     dst_path=folder,
                     tracking_uri=settings.tracking_uri,
                 )
+                if not _holds(Path(fetched), digest):
+                    raise CheckpointError(
+                        f"{name}: {CHECKPOINT_FILE} of version {version} is not the file that was registered "
+                        "(its digest differs); register the model again"
+                    )
                 os.replace(Path(fetched), kept)
     except MlflowException as error:
         if error.error_code in ("RESOURCE_DOES_NOT_EXIST", "INVALID_PARAMETER_VALUE"):
@@ -65,3 +72,15 @@ def resolve_model(name: str, *, settings: Settings | None = None) -> Located:
     except OSError as error:
         raise CheckpointError(f"{name}: {CHECKPOINT_FILE} of this version cannot be fetched ({error})") from None
     return Located(kept, source)
+
+
+def _holds(path: Path, digest: str) -> bool:
+    """Whether a file is there, whole, and holds the weights of a digest ("": of any, for versions of other tools)."""
+    if not path.is_file():
+        return False
+    from pcakd.checkpoint import digest_tensors, read_tensors
+
+    try:
+        return digest_tensors(read_tensors(path)[0]) == digest or not digest
+    except CheckpointError:
+        return False

@@ -22,7 +22,7 @@ from PIL import Image
 
 from pcakd import Stylizer
 from pcakd.checkpoint import checkpoint_bytes
-from pcakd.errors import FatalError, TransientError, UsageError
+from pcakd.errors import CheckpointError, FatalError, TransientError, UsageError
 from pcakd.images import encode_photo
 from tasks.registry import Gate, champion_of, promote, register, resolve_model
 from tasks.registry.register import use_store
@@ -130,6 +130,25 @@ def test_an_alias_resolves_to_the_checkpoint_and_its_version(settings, champion)
     assert located.source == f"models:/pcakd-vgg/{champion.version}"
     assert located.path.read_bytes() == student(1)
     assert resolve_model(located.source, settings=settings) == located
+
+
+def test_a_file_that_is_not_the_one_registered_is_fetched_again_and_never_used(settings, champion):
+    located = resolve_model(champion.uri, settings=settings)
+    whole = located.path.read_bytes()
+    located.path.write_bytes(student(9))
+    assert resolve_model(champion.uri, settings=settings) == located
+    assert located.path.read_bytes() == whole
+    located.path.unlink()
+    uri = MlflowClient(settings.tracking_uri).get_model_version_download_uri(champion.name, str(champion.version))
+    folder = mlflow.artifacts.download_artifacts(artifact_uri=f"{uri}/artifacts", tracking_uri=settings.tracking_uri)
+    (stored,) = Path(folder).glob("*.safetensors")  # the store's own file: SQLite keeps artifacts in a local folder
+    stored.write_bytes(student(9))
+    try:
+        with pytest.raises(CheckpointError, match="not the file that was registered"):
+            resolve_model(champion.uri, settings=settings)
+        assert not located.path.exists()
+    finally:
+        stored.write_bytes(whole)
 
 
 @pytest.mark.parametrize(

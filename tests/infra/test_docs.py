@@ -1,0 +1,46 @@
+"""What infra/*.md tells people to type and to open is there."""
+
+import re
+import shlex
+
+import pytest
+
+from tests.command import pcakd
+from tests.conftest import ROOT
+
+PAGES = [ROOT / "infra" / name for name in ("README.md", "scaling.md")]
+
+
+@pytest.mark.parametrize("page", PAGES, ids=lambda page: page.name)
+def test_links_and_files_that_are_named_exist(page):
+    text = page.read_text()
+    for target in re.findall(r"\]\(([^)#]+)(?:#[^)]*)?\)", text):
+        assert (page.parent / target).exists(), target
+    for name in re.findall(
+        r"\binfra/[\w./-]+\.(?:sh|yaml|md)\b|\binfra/Dockerfile\b|\binfra/kubernetes/overlays/[\w-]+", text
+    ):
+        assert (ROOT / name).exists(), name
+
+
+def test_the_policies_that_the_page_names_are_printed():
+    commands = re.findall(r"`pcakd (s3-policy s[^`]+|s3-policy [pr][^`]+)`", PAGES[0].read_text())
+    assert len(commands) >= 4
+    for command in commands:
+        assert pcakd(*shlex.split(command)).returncode == 0, command
+
+
+def test_each_way_to_a_first_job_is_under_ten_commands():
+    for section in re.findall(r"## First bulk job.*?(?=\n## )", PAGES[0].read_text(), re.DOTALL):
+        lines = re.findall(r"^    (?! )(.*)$", section, re.MULTILINE)
+        assert 5 <= len(lines) < 10, lines
+
+
+def test_variables_that_the_pages_name_exist():
+    from infra.check.settings import OTHERS
+    from pcakd.environment import VARIABLES
+
+    for page in PAGES:
+        for name in re.findall(
+            r"\b(?:PCAKD|AWS|MLFLOW|PREFECT|RAY)_[A-Z0-9_]*[A-Z0-9]\b(?!_?\.\.\.)", page.read_text()
+        ):
+            assert name in VARIABLES or name in OTHERS, f"{page.name}: {name}"
