@@ -16,6 +16,7 @@ from pcakd.bulk.naming import (
 )
 from pcakd.bulk.schema import FORMAT
 from pcakd.bulk.styles import Combine, StyleSpec, parse_styles
+from pcakd.checks import one_of, within
 from pcakd.errors import NotFoundError, UsageError
 from pcakd.images import read_photo
 from pcakd.options import DEVICES, StylizeOptions
@@ -99,7 +100,7 @@ class BucketJob:
         if self.max_side is not None:
             within("max_side", self.max_side, 16, 65_500)
         if self.limit is not None:
-            within("limit", self.limit, 1, None)
+            within("limit", self.limit, 1)
         if any(not pattern for pattern in (*self.include, *self.exclude)):
             raise UsageError("include or exclude has an empty glob: leave it out")
         if self.template:
@@ -141,9 +142,9 @@ class RunOptions:
     def __post_init__(self) -> None:
         one_of("device", self.device, DEVICES)
         if self.workers is not None:
-            within("workers", self.workers, 1, None)
+            within("workers", self.workers, 1)
         if self.memory_limit is not None:
-            within("memory_limit", self.memory_limit, 64 << 20, None)
+            within("memory_limit", self.memory_limit, 64 << 20)
         if self.max_failed is not None and not (
             0 <= self.max_failed < 1 or (self.max_failed >= 1 and float(self.max_failed).is_integer())
         ):
@@ -331,16 +332,3 @@ def _beside(values: dict[str, Any], folder: Path) -> dict[str, Any]:
     if "/" in model and ":/" not in model:
         values["model"] = place(model)
     return values
-
-
-def one_of(name: str, value: str, choices: tuple[str, ...]) -> None:
-    """Raise UsageError for a value that is not one of the choices."""
-    if value not in choices:
-        raise UsageError(f"{name} is {value!r}: use one of {', '.join(choices)}")
-
-
-def within(name: str, value: int, low: int, high: int | None) -> None:
-    """Raise UsageError for a number out of bounds."""
-    if value < low or (high is not None and value > high):
-        bound = f"{low} or more" if high is None else f"{low} to {high}"
-        raise UsageError(f"{name} is {value}: give {bound}")

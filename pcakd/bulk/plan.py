@@ -11,7 +11,8 @@ from pcakd.bulk.job import Resolved
 from pcakd.bulk.ledger import Ledger
 from pcakd.bulk.rows import carried_rows
 from pcakd.bulk.schema import PART_ITEMS
-from pcakd.bulk.snapshot import CollisionCheck, items_table, open_manifest, open_places, plan_items
+from pcakd.bulk.snapshot import CollisionCheck, items_table, open_manifest, plan_items
+from pcakd.storage import open_places
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -36,7 +37,7 @@ class Plan:
 def dry_run(resolved: Resolved, *, sample: int = 10) -> Plan:
     """List the source, plan every output, check for collisions; write nothing. Raises as a run would."""
     job = resolved.job
-    source, dest = open_places(job)
+    source, dest = open_places(job.source, job.dest)
     manifest = open_manifest(job)
     check = CollisionCheck(dest)
     objects = size = items = finished = 0

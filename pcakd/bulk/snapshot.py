@@ -20,7 +20,7 @@ from pcakd.bulk.naming import MAX_BYTES, output_key
 from pcakd.bulk.schema import FOLDER, ITEM_SCHEMA
 from pcakd.errors import UsageError
 from pcakd.shards.tables import text
-from pcakd.storage import LocalStorage, ObjectInfo, Storage, open_storage, shown
+from pcakd.storage import LocalStorage, ObjectInfo, Storage, shown
 
 HEADS = 2_000
 """Manifests of at most so many objects are looked up one by one, larger ones in the source's whole listing."""
@@ -39,16 +39,6 @@ class Item(NamedTuple):
     transform: str | None = None
     strength: float | None = None
     smoothing: str | None = None
-
-
-def open_places(job: BucketJob) -> tuple[Storage, Storage]:
-    """Source and destination. Raises UsageError where one lies in the other, NotFoundError for no such source."""
-    source, dest = open_storage(job.source), open_storage(job.dest)
-    inner, outer = f"{dest.uri()}/", f"{source.uri()}/"
-    if inner.startswith(outer) or outer.startswith(inner):
-        raise UsageError(f"{dest}: source and destination lie in each other; choose another destination")
-    source.check()
-    return source, dest
 
 
 def open_manifest(job: BucketJob) -> Manifest | None:

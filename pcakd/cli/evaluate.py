@@ -5,6 +5,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
+from pcakd.cli.options import device_option, transform_option
 from pcakd.errors import TransientError, UsageError
 
 if TYPE_CHECKING:
@@ -46,7 +47,7 @@ DEFAULT_TEACHER = "vgg19-normalised"
     show_default=True,
     help="As in `pcakd stylize`; repeated, every model runs with each.",
 )
-@click.option("--transform", type=click.Choice(["zca", "ot", "adain"]), default="zca", show_default=True)
+@transform_option
 @click.option("--smoothing", type=click.Choice(["guided", "none"]), default="guided", show_default=True)
 @click.option(
     "--teacher",
@@ -67,7 +68,7 @@ DEFAULT_TEACHER = "vgg19-normalised"
 @click.option("--limit", type=click.IntRange(1), help="Only the first so many pairs and photos.")
 @click.option("--json", "json_file", type=click.Path(path_type=Path), help="Write every score to this file.")
 @click.option("--pictures", type=click.Path(path_type=Path), help="Write sheets of pictures into this folder.")
-@click.option("--device", type=click.Choice(["auto", "cpu", "cuda"]), default="auto", show_default=True)
+@device_option
 def evaluate(
     model: str,
     against: tuple[str, ...],

@@ -7,29 +7,22 @@ from typing import TYPE_CHECKING
 
 import click
 
+from pcakd.cli.options import (
+    MemorySize,
+    compat_option,
+    device_option,
+    model_option,
+    precision_option,
+    smoothing_option,
+    strength_option,
+    transform_option,
+)
 from pcakd.errors import EXIT_PARTIAL, PhotoError, UsageError
 from pcakd.images import FORMATS, encode_photo, format_for, max_pixels_default, read_photo
-from pcakd.sizes import parse_memory
 
 if TYPE_CHECKING:
     from pcakd.style import Style
     from pcakd.stylizer import MaskedStyle, StylizeOptions, Stylizer
-
-_BUILT_IN_DEFAULT = "vgg"
-
-
-class MemorySize(click.ParamType):
-    """Bytes, written as 1500MB, 2GB or 2.5GiB."""
-
-    name = "SIZE"
-
-    def convert(self, value: object, param: click.Parameter | None, ctx: click.Context | None) -> int:
-        if isinstance(value, int):
-            return value
-        try:
-            return parse_memory(str(value))
-        except UsageError as error:
-            self.fail(str(error), param, ctx)
 
 
 @click.command()
@@ -47,37 +40,11 @@ class MemorySize(click.ParamType):
     type=click.Path(path_type=Path),
     help="File for one content; folder for several (made if missing).  [default: NAME.stylized.SUFFIX here]",
 )
-@click.option(
-    "--model",
-    default=_BUILT_IN_DEFAULT,
-    show_default=True,
-    help="Built-in name (vgg, mobilenet), checkpoint file, or models:/NAME@ALIAS.",
-)
-@click.option(
-    "--transform",
-    type=click.Choice(["zca", "ot", "adain"]),
-    default="zca",
-    show_default=True,
-    help="How each level's features take the style's statistics.",
-)
-@click.option(
-    "--strength", type=float, default=1.0, show_default=True, help="0: the content, encoded and decoded; 1: full style."
-)
-@click.option(
-    "--smoothing",
-    type=click.Choice(["guided", "none"]),
-    default="guided",
-    show_default=True,
-    help="guided: a guided filter restores the content's edges.",
-)
-@click.option(
-    "--compat",
-    type=click.Choice(["auto", "released", "pcakd"]),
-    default="auto",
-    show_default=True,
-    help="released: the paper's method alone. pcakd: where the photos show the same things, a colour grade read off "
-    "matching places takes over. auto: released for imported models, else pcakd.",
-)
+@model_option
+@transform_option
+@strength_option
+@smoothing_option
+@compat_option
 @click.option(
     "--content-mask",
     type=click.Path(path_type=Path),
@@ -88,14 +55,8 @@ class MemorySize(click.ParamType):
     type=click.Path(path_type=Path),
     help="The same for the style: regions of one colour exchange style, the rest takes the whole photo's.",
 )
-@click.option("--device", type=click.Choice(["auto", "cpu", "cuda"]), default="auto", show_default=True)
-@click.option(
-    "--precision",
-    type=click.Choice(["auto", "fp32", "bf16"]),
-    default="auto",
-    show_default=True,
-    help="fp32: exact; bf16: fastest; auto: bf16 where it hardly shows (docs/performance.md).",
-)
+@device_option
+@precision_option
 @click.option(
     "--memory-limit",
     type=MemorySize(),

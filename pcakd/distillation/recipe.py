@@ -7,6 +7,7 @@ from importlib import resources
 from pathlib import Path
 from typing import Any, Literal, NamedTuple
 
+from pcakd.checks import one_of
 from pcakd.errors import UsageError
 from pcakd.student import DEFAULT_CHANNELS, LEVELS, Backbone
 
@@ -102,11 +103,11 @@ class Recipe:
     state."""
 
     def __post_init__(self) -> None:
-        _one_of("backbone", self.backbone, DEFAULT_CHANNELS)
-        _one_of("init", self.init, ("teacher", "random"))
-        _one_of("coordinates", self.coordinates, ("whitened", "plain"))
-        _one_of("optimizer", self.optimizer, ("adam", "adamw"))
-        _one_of("precision", self.precision, ("bf16", "fp32"))
+        one_of("backbone", self.backbone, DEFAULT_CHANNELS)
+        one_of("init", self.init, ("teacher", "random"))
+        one_of("coordinates", self.coordinates, ("whitened", "plain"))
+        one_of("optimizer", self.optimizer, ("adam", "adamw"))
+        one_of("precision", self.precision, ("bf16", "fp32"))
         object.__setattr__(self, "pair_steps", tuple(self.pair_steps))
         object.__setattr__(self, "betas", tuple(self.betas))
         if len(self.pair_steps) != LEVELS or min(self.pair_steps) < 0 or self.joint_steps < 0:
@@ -163,11 +164,6 @@ class Recipe:
             return cls(**values)
         except UsageError as error:
             raise UsageError(f"{name}: {error}") from None
-
-
-def _one_of(name: str, value: str, choices) -> None:
-    if value not in choices:
-        raise UsageError(f"{name} is {value!r}: use one of {', '.join(choices)}")
 
 
 def builtin_recipes() -> dict[str, Path]:

@@ -3,6 +3,7 @@
 from dataclasses import asdict, dataclass, field
 from typing import Any
 
+from pcakd.checks import within
 from pcakd.errors import UsageError
 from pcakd.images import max_pixels_default
 
@@ -34,13 +35,13 @@ class ShardConfig:
     """Objects of one unit of work, which is also what an interrupt loses at most on each CPU."""
 
     def __post_init__(self) -> None:
-        _within("shortest_side", self.shortest_side, 8, 16384)
-        _within("shard_mb", self.shard_mb, 1, 2000)
-        _within("max_pixels", self.max_pixels, 1, None)
-        _within("quality", self.quality, 1, 100)
-        _within("part_objects", self.part_objects, 1, 10_000)
+        within("shortest_side", self.shortest_side, 8, 16384)
+        within("shard_mb", self.shard_mb, 1, 2000)
+        within("max_pixels", self.max_pixels, 1)
+        within("quality", self.quality, 1, 100)
+        within("part_objects", self.part_objects, 1, 10_000)
         if self.limit is not None:
-            _within("limit", self.limit, 1, None)
+            within("limit", self.limit, 1)
         if not 0 <= self.val_fraction < 1:
             raise UsageError(f"val_fraction is {self.val_fraction}: give 0 or more, less than 1")
 
@@ -49,9 +50,3 @@ class ShardConfig:
         return {name: value for name, value in asdict(self).items() if name not in ("source", "dest")} | {
             "format": FORMAT
         }
-
-
-def _within(name: str, value: int, low: int, high: int | None) -> None:
-    if value < low or (high is not None and value > high):
-        bound = f"{low} or more" if high is None else f"{low} to {high}"
-        raise UsageError(f"{name} is {value}: give {bound}")

@@ -18,7 +18,16 @@ from pcakd.errors import UsageError
 from pcakd.storage.base import ObjectInfo, ObjectReader, Storage, sha256_hex, shown
 from pcakd.storage.local import LocalStorage
 
-__all__ = ["LocalStorage", "ObjectInfo", "ObjectReader", "Storage", "open_storage", "sha256_hex", "shown"]
+__all__ = [
+    "LocalStorage",
+    "ObjectInfo",
+    "ObjectReader",
+    "Storage",
+    "open_places",
+    "open_storage",
+    "sha256_hex",
+    "shown",
+]
 
 
 def open_storage(uri: str | os.PathLike) -> Storage:
@@ -41,3 +50,18 @@ def open_storage(uri: str | os.PathLike) -> Storage:
     if scheme == "file" and urlsplit(text).netloc in ("", "localhost"):
         return LocalStorage(unquote(urlsplit(text).path))
     raise UsageError(f"{scheme}://...: storage is a folder or s3://bucket/prefix")
+
+
+def open_places(source: str, dest: str) -> tuple[Storage, Storage]:
+    """The storages that a job reads from and writes to.
+
+    Raises UsageError where one lies in the other, NotFoundError and AccessError for a source that cannot be used.
+    """
+    places = open_storage(source), open_storage(dest)
+    outer, inner = (f"{place.uri()}/" for place in places)
+    if inner.startswith(outer) or outer.startswith(inner):
+        raise UsageError(
+            f"{places[1]}: source and destination lie in each other; choose a destination outside {places[0]}"
+        )
+    places[0].check()
+    return places

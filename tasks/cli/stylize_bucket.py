@@ -7,7 +7,16 @@ import click
 from click.core import ParameterSource
 
 from pcakd.bulk.job import BucketJob, RunOptions, load_job
-from pcakd.cli.stylize import MemorySize
+from pcakd.cli.options import (
+    MemorySize,
+    compat_option,
+    device_option,
+    model_option,
+    precision_option,
+    smoothing_option,
+    strength_option,
+    transform_option,
+)
 from pcakd.errors import EXIT_OK, EXIT_PARTIAL, UsageError
 from pcakd.sizes import parse_allowance, shown_bytes
 
@@ -110,35 +119,12 @@ class Allowance(click.ParamType):
     show_default=True,
     help="skip: leave results of unchanged objects; replace: make all again; fail: keep what this job did not write.",
 )
-@click.option(
-    "--model",
-    default="vgg",
-    show_default=True,
-    help="Built-in name (vgg, mobilenet), checkpoint file, or models:/NAME@ALIAS.",
-)
-@click.option(
-    "--transform",
-    type=click.Choice(["zca", "ot", "adain"]),
-    default="zca",
-    show_default=True,
-    help="How each level's features take the style's statistics.",
-)
-@click.option("--strength", type=float, default=1.0, show_default=True, help="0: the content; 1: the full style.")
-@click.option(
-    "--smoothing",
-    type=click.Choice(["guided", "none"]),
-    default="guided",
-    show_default=True,
-    help="guided: a guided filter restores the content's edges.",
-)
-@click.option(
-    "--compat",
-    type=click.Choice(["auto", "released", "pcakd"]),
-    default="auto",
-    show_default=True,
-    help="As `pcakd stylize` has it.",
-)
-@click.option("--precision", type=click.Choice(["auto", "fp32", "bf16"]), default="auto", show_default=True)
+@model_option
+@transform_option
+@strength_option
+@smoothing_option
+@compat_option
+@precision_option
 @click.option(
     "--template",
     metavar="T",
@@ -156,7 +142,7 @@ class Allowance(click.ParamType):
 @click.option("--quality", metavar="1-100", type=int, default=95, show_default=True, help="Of JPEG and WebP results.")
 @click.option("--max-side", metavar="N", type=int, help="Shrink photos to this longest side in pixels first.")
 @click.option("--workers", metavar="N", type=int, help="Stylizers at once.  [default: what the cluster has room for]")
-@click.option("--device", type=click.Choice(["auto", "cpu", "cuda"]), default="auto", show_default=True)
+@device_option
 @click.option("--memory-limit", type=MemorySize(), help="Memory that each stylizer should stay below, such as 2GB.")
 @click.option(
     "--max-failed", type=Allowance(), help="End early, with a full report, when more have failed: 100, or 5%."

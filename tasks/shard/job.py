@@ -28,7 +28,7 @@ from pcakd.shards.dataset import ShardDataset, ShardInfo
 from pcakd.shards.plan import Part, Photos, cut_into_parts, first_of_each, lay_into_shards
 from pcakd.shards.schema import DUPLICATE, MAY_PASS, OK, SPLITS
 from pcakd.shards.tables import read_listing, write_listing
-from pcakd.storage import ObjectInfo, Storage, open_storage
+from pcakd.storage import ObjectInfo, Storage, open_places
 from pcakd.storage.stage import canonical_json, read_manifest, stage_key, write_manifest
 from tasks.cluster import ray_cluster
 from tasks.remote import run_all
@@ -85,7 +85,7 @@ def shard_dataset(config: ShardConfig, *, retry_failed: bool = False, progress: 
     Raises UsageError when the destination holds something else, AccessError and NotFoundError for
     what cannot be used at all, TransientError when the storage is away.
     """
-    source, dest = _open(config)
+    source, dest = open_places(config.source, config.dest)
     manifest = read_manifest(dest)
     if manifest is not None:
         _check_same(config, source, manifest["params"], manifest["source"], dest)
@@ -104,7 +104,7 @@ def shard_dataset(config: ShardConfig, *, retry_failed: bool = False, progress: 
 
 def dry_run(config: ShardConfig) -> dict[str, Any]:
     """List the source and write nothing: {"objects", "bytes", "suffixes": suffix → objects}."""
-    source, _ = _open(config)
+    source, _ = open_places(config.source, config.dest)
     objects = size = 0
     suffixes: dict[str, int] = defaultdict(int)
     for entry in islice(source.list(), config.limit):
@@ -113,15 +113,6 @@ def dry_run(config: ShardConfig) -> dict[str, Any]:
         name = entry.key.rpartition("/")[2]
         suffixes["." + name.rpartition(".")[2].lower() if "." in name else "none"] += 1
     return {"objects": objects, "bytes": size, "suffixes": dict(sorted(suffixes.items(), key=lambda item: -item[1]))}
-
-
-def _open(config: ShardConfig) -> tuple[Storage, Storage]:
-    source, dest = open_storage(config.source), open_storage(config.dest)
-    inner, outer = f"{dest.uri()}/", f"{source.uri()}/"
-    if inner.startswith(outer) or outer.startswith(inner):
-        raise UsageError(f"{dest}: source and destination lie in each other; choose a destination outside {source}")
-    source.check()
-    return source, dest
 
 
 def _check_same(config: ShardConfig, source: Storage, params: dict, source_uri: str, dest: Storage) -> None:

@@ -15,10 +15,9 @@ from typing import Any
 from pcakd.bulk.job import BucketJob, Resolved, RunOptions, resolve
 from pcakd.bulk.ledger import Ledger, Snapshot
 from pcakd.bulk.report import PAGE, Report, RunInfo, write_report
-from pcakd.bulk.snapshot import open_places
 from pcakd.bulk.totals import Totals
 from pcakd.errors import AccessError, FatalError, PcakdError
-from pcakd.storage import LocalStorage, Storage
+from pcakd.storage import LocalStorage, Storage, open_places
 from tasks.lease import Lease, SupersededError, lease
 from tasks.stylize_bucket.driver import Driver
 from tasks.stylize_bucket.progress import BulkProgress
@@ -75,7 +74,7 @@ def stylize_bucket(
     options, progress = options or RunOptions(), progress or BulkProgress()
     from pcakd.engine import EngineSettings
 
-    source, dest = open_places(job)
+    source, dest = open_places(job.source, job.dest)
     EngineSettings(precision=job.precision, memory_limit=options.memory_limit)  # type: ignore[arg-type]
     progress.phase("reading model and styles")
     resolved = resolve(job)
