@@ -136,3 +136,10 @@ def cluster_gpus() -> int:
     import ray
 
     return int(ray.cluster_resources().get("GPU", 0))
+
+
+def cluster_memory() -> int:
+    """Bytes of memory that the cluster's processes may take, its object store not counted."""
+    import ray
+
+    return int(ray.cluster_resources().get("memory", 0))

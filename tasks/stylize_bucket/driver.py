@@ -181,7 +181,7 @@ class Driver:
                 stop = FatalError(row["message"])
                 continue
             name = row.pop("part"), (row["key"], row["style"])
-            first = name in self._outstanding
+            state.done += name in (self._rowless if alone else self._outstanding)
             self._outstanding.discard(name)
             self._rowless.discard(name)
             if not self._buffer:
@@ -189,7 +189,6 @@ class Driver:
             self._buffer[name[0]].append(row)
             ok = row["status"] == OK
             state.rows += 1
-            state.done += first and not alone
             state.bytes_in += row["size"] or 0
             state.bytes_out += row.get("output_size") or 0
             state.failed.discard(name) if ok else state.failed.add(name)

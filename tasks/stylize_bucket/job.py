@@ -131,7 +131,7 @@ class _Run:
     def _chain(self, items: int) -> Any:
         """Once Ray is there: the styles' statistics, computed once, and the chain."""
         from pcakd.stylizer import Stylizer
-        from tasks.cluster import cluster_cpus, cluster_gpus
+        from tasks.cluster import cluster_cpus, cluster_gpus, cluster_memory
         from tasks.stylize_bucket.pipeline import Chain, Plan
         from tasks.stylize_bucket.workers import Work
 
@@ -146,6 +146,7 @@ class _Run:
         plan = Plan.for_cluster(
             cluster_cpus(),
             cluster_gpus(),
+            cluster_memory(),
             items=items,
             workers=options.workers,
             device=options.device,

@@ -10,13 +10,16 @@ items simply have no row at the end.
 import logging
 import queue
 import threading
+import time
 import warnings
 from collections.abc import Iterator
+from contextlib import suppress
 from dataclasses import dataclass
 from typing import Any
 
 import pyarrow as pa
 
+from pcakd.engine.memory import DEFAULT_LIMIT
 from pcakd.errors import TransientError
 from tasks.stylize_bucket.carried import YIELD_BYTES, Row, unpack_rows
 from tasks.stylize_bucket.workers import Stylize, Work, fetch, store
@@ -33,6 +36,7 @@ RETRIES = 2
 """Times that Ray tries a block again whose worker died."""
 
 POLL_S = 0.2
+CLOSE_S = 3.0
 
 Results = queue.Queue[list[Row] | Exception | None]
 
@@ -56,13 +60,24 @@ class Plan:
 
     @classmethod
     def for_cluster(
-        cls, cpus: int, gpus: int, *, items: int, workers: int | None, device: str, settings: dict[str, Any]
+        cls,
+        cpus: int,
+        gpus: int,
+        memory: int,
+        *,
+        items: int,
+        workers: int | None,
+        device: str,
+        settings: dict[str, Any],
     ) -> "Plan":
-        """A quarter of the CPUs' shares for the stylizers, a quarter for the rest: shares only say how many fit, the
+        """As many stylizers as there are GPUs, else CPUs, if `memory` (bytes) has room for them, and items.
+
+        A quarter of the CPUs' shares for the stylizers, a quarter for the rest: shares only say how many fit, the
         kernel deals out the CPUs. So two jobs at once on one cluster do not starve each other."""
         on_gpu = gpus > 0 and device != "cpu"
-        stylizers = min(workers or (gpus if on_gpu else cpus), items)
-        helpers = max(1, cpus // 2)
+        room = max(1, memory // (settings["memory_limit"] or DEFAULT_LIMIT))
+        stylizers = min(workers or (gpus if on_gpu else min(cpus, room)), items)
+        helpers = max(1, cpus // (2 if on_gpu else 4))
         return cls(
             stylizers=stylizers,
             threads=max(1, cpus // stylizers),
@@ -116,11 +131,11 @@ class Chain:
                 yield got
         finally:
             over.set()
-            while thread.is_alive():
-                try:
+            # The thread sees it at the next block; where a large photo is under way that is not waited for.
+            deadline = time.monotonic() + CLOSE_S
+            while thread.is_alive() and time.monotonic() < deadline:
+                with suppress(queue.Empty):
                     rows.get(timeout=0.1)
-                except queue.Empty:
-                    continue
 
     def _consume(
         self,
@@ -145,7 +160,7 @@ class Chain:
         from ray.data import ActorPoolStrategy, DataContext, TaskPoolStrategy
 
         _quiet()
-        context = DataContext.get_current()
+        context = DataContext.get_current().copy()
         context.max_errored_blocks = -1
         context.target_max_block_size = 2 * YIELD_BYTES
         context.enable_progress_bars = False
@@ -160,10 +175,10 @@ class Chain:
             "num_cpus": plan.helper_cpus,
             "max_retries": RETRIES,
         }
-        dataset: Any = ray.data.from_arrow(blocks)
-        with warnings.catch_warnings():
+        with DataContext.current(context), warnings.catch_warnings():
             # Retries have no named parameters yet, and Ray Data's own defaults try for ever.
             warnings.filterwarnings("ignore", message="`ray_remote_args` is deprecated")
+            dataset: Any = ray.data.from_arrow(blocks)
             dataset = dataset.map_batches(fetch, **helper)
             dataset = dataset.map_batches(
                 Stylize,
@@ -191,7 +206,9 @@ def cut_into_blocks(items: pa.Table, most: int = BLOCK_ITEMS) -> Iterator[pa.Tab
 
 
 def _quiet() -> None:
-    """Ray Data writes its plans and every lost block's traceback to standard error; its log files keep them."""
+    """Ray Data writes its plans and every lost block's traceback to standard error; its log files keep them. It warns
+    of pools with less to do than they could."""
+    warnings.filterwarnings("ignore", message="The (min|max)imum number of concurrent", category=UserWarning)
     for handler in logging.getLogger("ray.data").handlers:
         if type(handler).__name__ == "PlainRayHandler":
             handler.setLevel(logging.CRITICAL)

@@ -83,6 +83,7 @@ def test_neighbours_of_an_item_that_ends_its_worker_are_tried_alone(start):
     assert chain.passes == [(20, False), (4, True)]
     totals = driver.snapshot.finish()
     assert (totals.status, totals.passing) == ({"ok": 19, "crashed": 1}, 1)
+    assert driver.state.done == driver.snapshot.item_count
 
 
 def test_a_job_of_nothing_but_such_items_is_finished_again_and_again(start):
@@ -105,6 +106,7 @@ def test_what_may_pass_is_tried_again_at_the_end(start):
     driver.work()
     assert chain.passes == [(20, False), (4, True)]
     assert driver.snapshot.finish().status == {"ok": 20}
+    assert driver.state.done == driver.snapshot.item_count
 
 
 def test_a_storage_that_is_away_ends_the_run_and_keeps_every_row_that_came(start):

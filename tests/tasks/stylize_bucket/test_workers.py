@@ -161,8 +161,19 @@ def test_blocks_are_cut_by_number_and_by_bytes():
     ("cpus", "gpus", "workers"), [(1, 0, None), (2, 0, None), (2, 0, 5), (16, 0, 4), (16, 2, None)]
 )
 def test_two_jobs_at_once_find_room_on_a_cluster(cpus, gpus, workers):
-    plan = Plan.for_cluster(cpus, gpus, items=1000, workers=workers, device="auto", settings={})
+    settings = {"memory_limit": None}
+    plan = Plan.for_cluster(cpus, gpus, 64 << 30, items=1000, workers=workers, device="auto", settings=settings)
     assert plan.stylizers * plan.cpus + 2 * plan.helpers * plan.helper_cpus <= cpus / 2
     assert plan.stylizers * plan.gpus <= gpus
     assert plan.stylizers == (workers or gpus or cpus)
-    assert Plan.for_cluster(cpus, gpus, items=1, workers=workers, device="auto", settings={}).stylizers == 1
+    plan = Plan.for_cluster(cpus, gpus, 64 << 30, items=1, workers=workers, device="auto", settings=settings)
+    assert plan.stylizers == 1
+
+
+def test_stylizers_are_as_many_as_the_memory_has_room_for():
+    def stylizers(memory: int, limit: int | None) -> int:
+        settings = {"memory_limit": limit}
+        plan = Plan.for_cluster(16, 0, memory, items=1000, workers=None, device="auto", settings=settings)
+        return plan.stylizers
+
+    assert (stylizers(8 << 30, None), stylizers(8 << 30, 1 << 30), stylizers(1 << 30, None)) == (3, 8, 1)
