@@ -18,14 +18,18 @@ import sys
 import tempfile
 import threading
 import time
+from collections.abc import Iterator
 from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 
 import psutil
+import pyarrow as pa
 
 from pcakd.bulk.ledger import Snapshot
 from pcakd.storage import open_storage
+from tasks.stylize_bucket.carried import Row
+from tasks.stylize_bucket.pipeline import cut_into_blocks, items_of_a_block
 
 DIFFERENT = 50
 
@@ -90,8 +94,7 @@ def show(dest: Path, began: float, ended: float, peak: Peak, workers: int) -> No
     assert snapshot is not None
     rows = [row for part in range(snapshot.parts) for row in snapshot.final(part).to_pylist()]
     assert all(row["status"] == "ok" for row in rows)
-    after = ("stylize_s", "encode_s", "put_s")
-    first = min(row["finished"].timestamp() - sum(row[name] for name in after) for row in rows)
+    first = min(started(block) for block in blocks_of(snapshot, rows, workers))
     last = max(row["finished"].timestamp() for row in rows)
     sums = {name: sum(row[f"{name}_s"] for row in rows) for name in ("fetch", "decode", "stylize", "encode", "put")}
     print(f"{len(rows)} objects, {workers} workers: {last - first:.1f} s, {len(rows) / (last - first):.2f} photos/s")
@@ -99,6 +102,22 @@ def show(dest: Path, began: float, ended: float, peak: Peak, workers: int) -> No
     print("  ms a photo  " + ", ".join(f"{name} {spent / len(rows) * 1e3:.1f}" for name, spent in sums.items()))
     print(f"  start       {first - began:.1f} s; end {ended - last:.1f} s; in all {ended - began:.1f} s")
     print(f"  memory      {peak.private / 1e6:,.0f} MB private, {peak.resident / 1e6:,.0f} MB resident", flush=True)
+
+
+def blocks_of(snapshot: Snapshot, rows: list[Row], workers: int) -> Iterator[list[Row]]:
+    """The rows that went through the chain together."""
+    items = pa.concat_tables([snapshot.items(part) for part in range(snapshot.parts)])
+    start = 0
+    for block in cut_into_blocks(items, items_of_a_block(len(items), workers)):
+        yield rows[start : start + len(block)]
+        start += len(block)
+
+
+def started(block: list[Row]) -> float:
+    """When the stylizing of a block began: all of it is stylized before its first result is encoded and written."""
+    first = min(block, key=lambda row: row["finished"])
+    spent = first["encode_s"] + first["put_s"] + sum(row["stylize_s"] for row in block)
+    return first["finished"].timestamp() - spent
 
 
 def main() -> None:

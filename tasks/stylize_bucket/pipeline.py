@@ -111,8 +111,7 @@ class Chain:
         alone: one item at a time on an actor, so that an item which ends it takes no other along.
         Leaving the loop ends the work. Raises TransientError when Ray itself gives up.
         """
-        most = 1 if alone else min(BLOCK_ITEMS, max(1, len(items) // (BLOCKS_EACH * self.plan.stylizers)))
-        blocks = list(cut_into_blocks(items, most))
+        blocks = list(cut_into_blocks(items, 1 if alone else items_of_a_block(len(items), self.plan.stylizers)))
         rows: Results = queue.Queue(maxsize=64)
         over = threading.Event()
         thread = threading.Thread(target=self._consume, args=(blocks, alone, rows, over), name="bulk-rows", daemon=True)
@@ -191,6 +190,11 @@ class Chain:
                 **blockwise,
             )
             return dataset.map_batches(store, **helper)
+
+
+def items_of_a_block(count: int, stylizers: int) -> int:
+    """At most, of so many items in all."""
+    return min(BLOCK_ITEMS, max(1, count // (BLOCKS_EACH * stylizers)))
 
 
 def cut_into_blocks(items: pa.Table, most: int = BLOCK_ITEMS) -> Iterator[pa.Table]:
