@@ -1,5 +1,6 @@
 """What infra/*.md tells people to type and to open is there."""
 
+import json
 import re
 import shlex
 
@@ -44,3 +45,14 @@ def test_variables_that_the_pages_name_exist():
             r"\b(?:PCAKD|AWS|MLFLOW|PREFECT|RAY)_[A-Z0-9_]*[A-Z0-9]\b(?!_?\.\.\.)", page.read_text()
         ):
             assert name in VARIABLES or name in OTHERS, f"{page.name}: {name}"
+
+
+def test_the_sizing_table_is_what_was_measured():
+    measured = json.loads((ROOT / "docs" / "measurements" / "performance.json").read_text())["models"]
+    rows = re.findall(r"^\| (\d+)×(\d+) \| ([\d,]+) \| ([\d,]+) \|$", PAGES[0].read_text(), re.MULTILINE)
+    assert len(rows) >= 5
+    for width, height, *photos in rows:
+        for model, an_hour in zip(("vgg", "mobilenet"), photos, strict=True):
+            wall = measured[model][f"{width}x{height}"]["fast"]["wall"]
+            seconds = sum(wall.values()) - wall["style"]  # computed once for all photos
+            assert float(an_hour.replace(",", "")) == pytest.approx(3600 / (seconds * 2), rel=0.01), (model, width)
