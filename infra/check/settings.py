@@ -12,7 +12,6 @@ from pcakd.environment import VARIABLES
 
 OTHERS = {
     "AWS_EC2_METADATA_DISABLED": "boto3",
-    "AWS_REQUEST_CHECKSUM_CALCULATION": "boto3",
     "BUCKETS": "infra/run/setup.py",
     "MINIO_ROOT_PASSWORD": "MinIO",
     "MINIO_ROOT_USER": "MinIO",
