@@ -15,7 +15,7 @@ from PIL import Image
 
 from pcakd.images import SRGB_PROFILE, Photo
 
-YIELD_BYTES = 32 << 20
+YIELD_BYTES = 8 << 20
 """So much may a worker have in hands before it passes it on."""
 
 Row = dict[str, Any]

@@ -39,8 +39,9 @@ from tasks.stylize_bucket.carried import (
 MAX_OBJECT_BYTES = 1 << 30
 """Larger objects are not fetched: no photo of a size that is read needs more."""
 
-LARGE_PIXELS = 16 << 20
-"""Photos of more pixels stay encoded between the workers, so that the object store need not hold their pixels."""
+LARGE_PIXELS = 4 << 20
+"""Photos of more pixels stay encoded between the workers: blocks that are large for Ray's object store make its
+backpressure starve a stylizer."""
 
 THREADS = 16
 """Requests at a time to an S3 server: it answers slowly, but many at once."""
