@@ -4,6 +4,8 @@ VENV ?= .venv
 BIN := $(VENV)/bin
 UV_VERSION := 0.13.9
 STAMP := $(VENV)/.installed
+# Fast tests share nothing but the machine; slow ones start servers and clusters, and would be in each other's way.
+FAST := -n logical --maxprocesses 4 --dist loadfile
 
 export RAY_USAGE_STATS_ENABLED := 0
 export DO_NOT_TRACK := 1
@@ -48,11 +50,11 @@ test-deps: $(STAMP)  ## Install what the integration tests need beside Python pa
 	@bash tests/servers/install.sh
 
 test: $(STAMP) test-deps  ## Run all tests, fast ones first
-	$(BIN)/python -m pytest -m "not slow" -q
+	$(BIN)/python -m pytest -m "not slow" -q $(FAST)
 	$(BIN)/python -m pytest -m slow
 
 test-fast: $(STAMP)  ## Run the fast tests (under 2 minutes)
-	$(BIN)/python -m pytest -m "not slow"
+	$(BIN)/python -m pytest -m "not slow" $(FAST)
 
 bench: $(STAMP)  ## Measure speed and memory; results in build/benchmarks/ (BENCH="--sizes 1280x720" for less)
 	$(BIN)/python -m benchmarks.performance $(BENCH)
