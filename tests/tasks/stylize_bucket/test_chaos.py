@@ -54,6 +54,10 @@ class Command:
         self.log = folder / "log"
         self._put = f"/{bucket}/out/"
 
+    def is_result(self, method: str, path: str) -> bool:
+        """Whether a request writes a result."""
+        return method == "PUT" and path.startswith(self._put) and not path.startswith(f"{self._put}_pcakd/")
+
     def start(self, *options: object, ray: str = "") -> subprocess.Popen:
         """ray: address of the cluster; empty: one of its own."""
         words = ["stylize-bucket", self.source.uri(), self.dest.uri(), "--style", self.style, "--model", self.model]
@@ -115,8 +119,8 @@ def proxy(ceph):
         yield found
 
 
-def ray_workers(root: int, name: str) -> list[psutil.Process]:
-    """Workers below a process whose title has `name`."""
+def ray_processes(root: int, name: str) -> list[psutil.Process]:
+    """Processes below another whose title has `name`."""
     found = []
     for process in psutil.Process(root).children(recursive=True):
         try:
@@ -129,7 +133,7 @@ def ray_workers(root: int, name: str) -> list[psutil.Process]:
 
 def kill_a_worker(root: int) -> None:
     """SIGKILL the one that stylizes, as the kernel does for want of memory."""
-    while not (found := ray_workers(root, "ray::MapWorker")):
+    while not (found := ray_processes(root, "ray::MapWorker")):
         time.sleep(0.05)
     found[0].kill()
 
@@ -200,12 +204,13 @@ def test_expired_credentials_an_interrupt_then_two_runs_at_once(ceph, ceph_bucke
     assert snapshot.done() is None
     assert 60 <= command.rows() < 400
 
-    # The same command goes on; Ctrl-C ends it and the Ray that it started.
+    # The same command goes on; Ctrl-C ends it and the Ray that it started. Slow writes keep it from ending by itself.
+    proxy.rules.append(Rule("latency", match=command.is_result, delay=2.0))
     before = command.rows()
     process = command.start()
     command.wait_for(lambda: command.rows() >= before + 60, process)
     mine = psutil.Process(process.pid).children(recursive=True)
-    assert ray_workers(process.pid, "ray::MapWorker")
+    assert ray_processes(process.pid, "raylet")
     since = time.monotonic()
     os.killpg(process.pid, signal.SIGINT)
     assert command.wait(process) == 130, command.log.read_text()[-3000:]
@@ -215,6 +220,7 @@ def test_expired_credentials_an_interrupt_then_two_runs_at_once(ceph, ceph_bucke
     _, alive = psutil.wait_procs(mine, timeout=30)
     assert not alive
     assert jobs.snapshot_of(command.dest).report.exists("report.html")
+    proxy.rules.clear()
 
     # Two at once: one works, the other waits, then finds all done.
     both = [command.start(ray=ray_cluster) for _ in range(2)]
