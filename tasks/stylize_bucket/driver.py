@@ -1,6 +1,6 @@
 """One run over a snapshot: pending items to Ray, their rows to the ledger, what may pass once more at the end.
 
-Rows are in the ledger a second or two after their results are in place, so that little is done twice after a kill.
+Rows are in the ledger half a second after their results, in long runs up to ten seconds: little is done twice.
 """
 
 import time
