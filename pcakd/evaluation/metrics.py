@@ -5,7 +5,7 @@ from typing import NamedTuple
 import numpy as np
 import torch
 from skimage.color import deltaE_ciede2000, rgb2gray, rgb2lab
-from skimage.filters import sobel
+from skimage.filters import gaussian, sobel
 from skimage.metrics import structural_similarity
 
 from pcakd.engine import photo_tensor
@@ -45,6 +45,27 @@ def _ssim(a: np.ndarray, b: np.ndarray) -> float:
 def ciede2000(photo: np.ndarray, truth: np.ndarray) -> float:
     """Mean CIEDE2000 colour difference over the pixels of two uint8 H×W×3; around 1 is just noticeable."""
     return float(deltaE_ciede2000(rgb2lab(photo), rgb2lab(truth)).mean())
+
+
+FLAT_SHARE = 0.4
+"""Share of a content's pixels, the flattest, that `stray_gradients` looks at."""
+FLAT_SIGMA = 2.0
+"""Gaussian's sigma, in pixels, of the gradients that it takes: noise is not a halo."""
+
+
+def stray_gradients(content: np.ndarray, result: np.ndarray) -> float:
+    """How much brightness changes in the result where the content is flat, as halos do: two uint8 H×W×3 of one size.
+
+    The mean gradient of the result's luminance (blurred by `FLAT_SIGMA`) over the flattest `FLAT_SHARE` of the
+    content, over the standard deviation of the result's luminance; in thousandths a pixel, so that a gain of contrast
+    alone changes nothing. The content against itself is what the photo has anyhow; a plain result scores 0.
+    """
+    before, after = rgb2gray(content), rgb2gray(result)
+    spread = float(after.std())
+    if spread < 1e-6:
+        return 0.0
+    own, found = (np.hypot(*np.gradient(gaussian(y, FLAT_SIGMA))) for y in (before, after))
+    return 1000 * float(found[own <= np.quantile(own, FLAT_SHARE)].mean()) / spread
 
 
 class LevelStatistics(NamedTuple):

@@ -3,7 +3,7 @@ import pytest
 import torch
 
 from pcakd.checkpoint import save_checkpoint
-from pcakd.evaluation.metrics import PSNR_CAP, StyleLoss, ciede2000, edge_ssim, luminance_ssim, psnr
+from pcakd.evaluation.metrics import PSNR_CAP, StyleLoss, ciede2000, edge_ssim, luminance_ssim, psnr, stray_gradients
 from pcakd.teacher import load_teacher
 from tests.corpus import photograph
 from tests.models import random_checkpoint
@@ -63,3 +63,16 @@ def test_a_gram_matrix_is_the_mean_outer_product(loss):
     features = loss.teacher.features(torch.from_numpy(A.copy()).permute(2, 0, 1)[None].float() / 255)[0]
     flat = features[0].flatten(1).double()
     torch.testing.assert_close(loss.statistics(A)[0].gram, flat @ flat.T / flat.shape[1], atol=1e-5, rtol=1e-5)
+
+
+def test_a_halo_in_a_flat_sky_is_a_stray_gradient_and_more_contrast_is_none():
+    ramp = np.linspace(60, 90, 120)[None, :, None].repeat(90, 0).repeat(3, 2)  # sky
+    ramp[60:] = 20  # a roof
+    content = ramp.round().astype(np.uint8)
+    halo = ramp.copy()
+    halo[40:60] += np.linspace(0, 60, 20)[:, None, None]
+    contrast = (20 + (ramp - 20) * 2).round().astype(np.uint8)
+    own = stray_gradients(content, content)
+    assert stray_gradients(content, contrast) == pytest.approx(own, rel=0.05)
+    assert stray_gradients(content, halo.round().astype(np.uint8)) > 1.5 * own
+    assert stray_gradients(content, np.full_like(content, 77)) == 0
