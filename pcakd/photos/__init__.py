@@ -1,0 +1,1 @@
+"""Photos as files and as arrays."""

@@ -1,0 +1,1 @@
+"""A photo in the style of another: options, style statistics, transforms, engine, smoothing."""

@@ -1,0 +1,1 @@
+"""Students are distilled: on Ray Train (`job`), as a Prefect task (`stage`), as a command (`command`)."""

@@ -1,0 +1,1 @@
+"""Eigenbases are fitted: on Ray (`job`), as a Prefect task (`stage`), as a command (`command`)."""

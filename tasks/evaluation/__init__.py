@@ -1,0 +1,1 @@
+"""Students are measured: as a Prefect task (`stage`)."""
