@@ -31,10 +31,10 @@ demo: $(STAMP)  ## Run the whole pipeline on real photographs, in ./demo (under 
 	@$(BIN)/python -m flows.demo
 
 up: $(STAMP)  ## Start the local stack: Prefect, MLflow, Ray and a worker, as plain processes
-	@PATH="$(abspath $(BIN)):$$PATH" $(BIN)/python -m flows.stack up
+	@PATH="$(abspath $(BIN)):$$PATH" $(BIN)/python -m infra.stack up
 
 down: $(STAMP)  ## Stop the local stack; its data stays
-	@$(BIN)/python -m flows.stack down
+	@$(BIN)/python -m infra.stack down
 
 check: $(STAMP)  ## Lint, format check, types, and the infrastructure's files
 	$(BIN)/ruff check .

@@ -14,11 +14,11 @@ from pathlib import Path
 
 import torch
 
-from pcakd.checkpoint import read_tensors
-from pcakd.extraction import accumulate
-from pcakd.images import read_photo
-from pcakd.pca import Widths, fit, unexplained
-from pcakd.student import DEFAULT_CHANNELS
+from pcakd.eigenbases.extraction import accumulate
+from pcakd.eigenbases.pca import Widths, fit, unexplained
+from pcakd.photos.images import read_photo
+from pcakd.student.checkpoint import read_tensors
+from pcakd.student.network import DEFAULT_CHANNELS
 from pcakd.teacher import load_teacher
 
 

@@ -28,8 +28,8 @@ import pyarrow as pa
 
 from pcakd.bulk.ledger import Snapshot
 from pcakd.storage import open_storage
-from tasks.stylize_bucket.carried import Row
-from tasks.stylize_bucket.pipeline import cut_into_blocks, items_of_a_block
+from tasks.bulk.carried import Row
+from tasks.bulk.pipeline import cut_into_blocks, items_of_a_block
 
 DIFFERENT = 50
 

@@ -26,9 +26,9 @@ def cost(name: str, paths: list[Path]) -> None:
 
     import torch
 
-    from pcakd.extraction import Extraction, _draw, cut_photos, to_tensor
-    from pcakd.images import read_photo
-    from pcakd.pca import Moments
+    from pcakd.eigenbases.extraction import Extraction, _draw, cut_photos, to_tensor
+    from pcakd.eigenbases.pca import Moments
+    from pcakd.photos.images import read_photo
     from pcakd.teacher import load_teacher
 
     torch.set_num_threads(1)
@@ -64,14 +64,14 @@ def cost(name: str, paths: list[Path]) -> None:
 
 
 def scaling(name: str, paths: list[Path], rounds: int) -> None:
-    from pcakd.extraction import Extraction
+    from pcakd.eigenbases.extraction import Extraction
     from pcakd.shards import ShardConfig, open_dataset
     from pcakd.teacher import load_teacher
-    from tasks.cluster import ray_cluster
-    from tasks.eigenbases import collect_moments
-    from tasks.extractor import Pool, extractors
-    from tasks.pieces import cut_into_pieces, shard_rows
-    from tasks.shard import shard_dataset
+    from tasks.cluster.attach import ray_cluster
+    from tasks.eigenbases.extractor import Pool, extractors
+    from tasks.eigenbases.job import collect_moments
+    from tasks.eigenbases.pieces import cut_into_pieces, shard_rows
+    from tasks.shards import shard_dataset
 
     with tempfile.TemporaryDirectory() as folder, ray_cluster(num_cpus=2):
         source, dest = Path(folder) / "photos", Path(folder) / "shards"

@@ -28,7 +28,7 @@ def build(name: str, student, photo, folder: Path) -> Callable:
     if name == "plain":
         return lambda: student(photo)
     if name == "pcakd":
-        from pcakd.engine import reconstruct
+        from pcakd.stylize.engine import reconstruct
 
         return lambda: reconstruct(student, photo)
     if name == "channels-last":
@@ -67,8 +67,8 @@ def main() -> None:
 
     import torch
 
-    from pcakd.checkpoint import load_checkpoint
-    from pcakd.engine.memory import keep_freed_memory
+    from pcakd.student.checkpoint import load_checkpoint
+    from pcakd.stylize.engine.memory import keep_freed_memory
 
     keep_freed_memory()
     width, height = map(int, arguments.size.split("x"))

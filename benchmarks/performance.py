@@ -35,7 +35,7 @@ def picture(width: int, height: int, seed: int) -> bytes:
     from PIL import Image
     from torch.nn import functional as F
 
-    from pcakd.images import encode_photo
+    from pcakd.photos.images import encode_photo
 
     generator = torch.Generator().manual_seed(seed)
     total = torch.zeros(1, 3, height, width)
@@ -70,10 +70,10 @@ class Clock:
 def fast_turn(stylizer, content: bytes, style: bytes, clock: Clock) -> None:
     import torch
 
-    from pcakd.engine import encode_statistics, transfer_pixels
-    from pcakd.images import encode_photo, read_photo, to_image
-    from pcakd.smoothing import smooth_pixels
-    from pcakd.style import Style
+    from pcakd.photos.images import encode_photo, read_photo, to_image
+    from pcakd.stylize.engine import encode_statistics, transfer_pixels
+    from pcakd.stylize.smoothing import smooth_pixels
+    from pcakd.stylize.style import Style
 
     student, settings = stylizer.student, stylizer.settings
     rgb = torch.from_numpy(clock.time("decode", lambda: read_photo(content)).rgb)
@@ -87,9 +87,9 @@ def fast_turn(stylizer, content: bytes, style: bytes, clock: Clock) -> None:
 def plain_turn(stylizer, content: bytes, style: bytes, clock: Clock) -> None:
     import torch
 
-    from pcakd.images import encode_photo, read_photo, to_image
-    from pcakd.smoothing import guided_filter
-    from pcakd.style import Style
+    from pcakd.photos.images import encode_photo, read_photo, to_image
+    from pcakd.stylize.smoothing import guided_filter
+    from pcakd.stylize.style import Style
     from tests.reference import plain
 
     student, device = stylizer.student, clock.device
@@ -218,9 +218,9 @@ def main() -> None:
 
     import torch
 
-    from pcakd.engine.memory import keep_freed_memory
-    from pcakd.engine.precision import fast_bfloat16
-    from pcakd.stylizer import Stylizer
+    from pcakd.stylize.engine.memory import keep_freed_memory
+    from pcakd.stylize.engine.precision import fast_bfloat16
+    from pcakd.stylize.stylizer import Stylizer
 
     allocator = "glibc keeping freed memory" if keep_freed_memory() else "as the environment sets it"
     record: dict = {"torch": torch.__version__, "processor": platform.processor() or platform.machine(), "models": {}}

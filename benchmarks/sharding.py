@@ -1,7 +1,7 @@
 """How fast sharding is, and where its time goes. Run: python -m benchmarks.sharding [--photos N]
 
 Makes N different 1920×1080 JPEGs (quality 90) in a temporary folder, then shards them to local disk, in this
-process on one core (`tasks.shard.part.run_part`, then packing: what Ray's workers do), in turn with the
+process on one core (`tasks.shards.part.run_part`, then packing: what Ray's workers do), in turn with the
 codecs alone on the same bytes: decode, resize to shortest side 512, encode. The ratio of the two is the
 pipeline's own overhead; taking turns keeps a busy machine from favouring either. CPU time of the process is
 what is compared (waiting for a core that others use is no overhead); wall time is printed beside it.
@@ -23,8 +23,8 @@ from pcakd.shards import ShardConfig
 from pcakd.shards.plan import Photos, cut_into_parts, first_of_each, lay_into_shards
 from pcakd.shards.prepare import prepare_photo
 from pcakd.storage import LocalStorage
-from tasks.shard.pack import pack_shard
-from tasks.shard.part import PartJob, run_part
+from tasks.shards.pack import pack_shard
+from tasks.shards.part import PartJob, run_part
 
 PART = 32
 
@@ -110,8 +110,8 @@ def rates(count: int, seconds: dict[str, float]) -> str:
 
 
 def on_ray(folder: Path, cpus: int) -> None:
-    from tasks.cluster import ray_cluster
-    from tasks.shard import shard_dataset
+    from tasks.cluster.attach import ray_cluster
+    from tasks.shards import shard_dataset
 
     with ray_cluster(num_cpus=cpus):
         config = ShardConfig(source=str(folder / "source"), dest=str(folder / "ray"), part_objects=PART)

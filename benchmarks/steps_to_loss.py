@@ -13,8 +13,8 @@ import torch
 
 from pcakd.distillation import Cached, FolderPhotos, Trainer, load_recipe
 from pcakd.distillation.validation import middle
-from pcakd.pca import Moments, Widths, fit
-from pcakd.student import DEFAULT_CHANNELS
+from pcakd.eigenbases.pca import Moments, Widths, fit
+from pcakd.student.network import DEFAULT_CHANNELS
 from pcakd.teacher import load_teacher
 
 TARGETS = (16, 20, 24, 26, 28, 30)
@@ -35,7 +35,7 @@ def main() -> None:
     teacher, photos = load_teacher(arguments.teacher), Cached(FolderPhotos(arguments.photos))
     backbone = teacher.info.backbone
     if arguments.eigenbases:
-        from pcakd.eigenbases import load_eigenbases
+        from pcakd.eigenbases.files import load_eigenbases
 
         bases = load_eigenbases(arguments.eigenbases)
     else:

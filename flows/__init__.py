@@ -1,6 +1,6 @@
 """Prefect flows: they compose the stages of `tasks` and own parameters and schedules."""
 
-from pcakd.resolve import register_resolver
+from pcakd.student.address import register_resolver
 from tasks.settings import quiet_environment
 
 # Before Prefect and MLflow are imported, by whoever loads a flow.

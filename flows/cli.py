@@ -4,13 +4,13 @@ import sys
 
 from pcakd.cli.main import COMMANDS, make_group, run
 
-# Command name → (where it lives, its line in `pcakd --help`). Stages live in tasks/cli/, flows in flows/.
+# Command name → (where it lives, its line in `pcakd --help`). A stage's command lives beside its job.
 PIPELINE_COMMANDS: dict[str, tuple[str, str]] = {
-    "shard": ("tasks.cli.shard:shard", "Turn a folder or bucket of photos into Parquet shards."),
-    "fit-eigenbases": ("tasks.cli.fit_eigenbases:fit_eigenbases", "Fit a teacher's eigenbases over sharded photos."),
-    "distill": ("tasks.cli.distill:distill", "Distil a student from a teacher and its eigenbases."),
-    "stylize-bucket": ("tasks.cli.stylize_bucket:stylize_bucket", "Stylize a folder or bucket of photos, resumably."),
-    "send-tracking": ("tasks.cli.send_tracking:send_tracking", "Send to MLflow what runs kept while it was away."),
+    "shard": ("tasks.shards.command:shard", "Turn a folder or bucket of photos into Parquet shards."),
+    "fit-eigenbases": ("tasks.eigenbases.command:fit_eigenbases", "Fit a teacher's eigenbases over sharded photos."),
+    "distill": ("tasks.distillation.command:distill", "Distil a student from a teacher and its eigenbases."),
+    "stylize-bucket": ("tasks.bulk.command:stylize_bucket", "Stylize a folder or bucket of photos, resumably."),
+    "send-tracking": ("tasks.tracking.command:send_tracking", "Send to MLflow what runs kept while it was away."),
 }
 
 

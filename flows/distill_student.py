@@ -4,7 +4,8 @@ from prefect import flow
 
 from flows.parameters import Distillation
 from flows.reports import publish_stage
-from tasks.stages import distill_stage, open_session
+from tasks.distillation.stage import distill_stage
+from tasks.stages.session import open_session
 
 
 @flow(name="distill-student")

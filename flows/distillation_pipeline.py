@@ -5,7 +5,10 @@ from prefect import flow
 from flows.parameters import Distillation, Eigenbases, Evaluation, Registration, Sharding
 from flows.register_student import enter, measure
 from flows.reports import PipelineResult, publish_pipeline
-from tasks.stages import distill_stage, eigenbases_stage, open_session, shard_stage
+from tasks.distillation.stage import distill_stage
+from tasks.eigenbases.stage import eigenbases_stage
+from tasks.shards.stage import shard_stage
+from tasks.stages.session import open_session
 
 
 @flow(name="distillation-pipeline")

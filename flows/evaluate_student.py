@@ -4,7 +4,8 @@ from prefect import flow
 
 from flows.parameters import Evaluation
 from flows.reports import publish_stage
-from tasks.stages import evaluate_stage, open_session
+from tasks.evaluation.stage import evaluate_stage
+from tasks.stages.session import open_session
 
 
 @flow(name="evaluate-student")

@@ -4,7 +4,8 @@ from prefect import flow
 
 from flows.parameters import Eigenbases
 from flows.reports import publish_stage
-from tasks.stages import eigenbases_stage, open_session
+from tasks.eigenbases.stage import eigenbases_stage
+from tasks.stages.session import open_session
 
 
 @flow(name="fit-eigenbases")

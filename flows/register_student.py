@@ -4,9 +4,12 @@ from prefect import flow
 
 from flows.parameters import Evaluation, Registration
 from flows.reports import publish_registration
+from tasks.evaluation.stage import evaluate_stage
 from tasks.registry import Gate
-from tasks.stages import Session, StageResult, champion_stage, evaluate_stage, open_session, register_stage
-from tasks.stages.register import Registration as Registered
+from tasks.registry.stage import Registration as Registered
+from tasks.registry.stage import champion_stage, register_stage
+from tasks.stages.run import StageResult
+from tasks.stages.session import Session, open_session
 
 
 @flow(name="register-student")

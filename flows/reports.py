@@ -5,10 +5,11 @@ from typing import Any, NamedTuple
 
 from prefect.artifacts import create_link_artifact, create_markdown_artifact, create_table_artifact
 
-from tasks.stages import Session, StageResult
+from tasks.bulk import BucketReport
+from tasks.registry.stage import Registration
 from tasks.stages.artifacts import link, publish
-from tasks.stages.register import Registration
-from tasks.stylize_bucket import BucketReport
+from tasks.stages.run import StageResult
+from tasks.stages.session import Session
 
 PICTURES = {"shards": "overview.png", "eigenbases": "spectrum.png", "students": "student.losses.png"}
 

@@ -4,7 +4,8 @@ from prefect import flow
 
 from flows.parameters import Sharding
 from flows.reports import publish_stage
-from tasks.stages import open_session, shard_stage
+from tasks.shards.stage import shard_stage
+from tasks.stages.session import open_session
 
 
 @flow(name="shard-dataset")

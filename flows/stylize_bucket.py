@@ -4,7 +4,8 @@ from prefect import flow
 
 from flows.parameters import BulkStylization
 from flows.reports import publish_bulk
-from tasks.stages import open_session, stylize_stage
+from tasks.bulk.stage import stylize_stage
+from tasks.stages.session import open_session
 
 
 @flow(name="stylize-bucket")

@@ -17,7 +17,7 @@ from flows.cli import PIPELINE_COMMANDS
 ROOT = Path(__file__).resolve().parents[1]
 
 _context = multiprocessing.get_context("forkserver")
-_context.set_forkserver_preload(["torch", "pcakd.stylizer", "pcakd.cli.stylize", "flows.cli"])
+_context.set_forkserver_preload(["torch", "pcakd.stylize.stylizer", "pcakd.cli.stylize", "flows.cli"])
 
 
 def pcakd(

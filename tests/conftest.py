@@ -87,9 +87,9 @@ def postgres() -> Iterator["Postgres"]:
 
 @pytest.fixture(scope="session")
 def ray_cluster() -> Iterator[str]:
-    """One local Ray with 2 CPUs, which `tasks.cluster.ray_cluster` finds and leaves as it is; its address,
+    """One local Ray with 2 CPUs, which `tasks.cluster.attach.ray_cluster` finds and leaves as it is; its address,
     for RAY_ADDRESS of commands. Its workers have the credentials of the test servers."""
-    from tasks.cluster import ray_cluster
+    from tasks.cluster.attach import ray_cluster
 
     with ray_cluster(num_cpus=2, object_store_bytes=256 << 20) as context:
         yield context.gcs_address

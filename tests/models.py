@@ -2,8 +2,8 @@
 
 import torch
 
-from pcakd.checkpoint import Checkpoint, Metadata, digest_tensors, student_tensors
-from pcakd.student import Student, StudentSpec
+from pcakd.student.checkpoint import Checkpoint, Metadata, digest_tensors, student_tensors
+from pcakd.student.network import Student, StudentSpec
 
 
 def random_checkpoint(backbone: str = "vgg", channels=(4, 5, 6, 7), seed: int = 0) -> Checkpoint:

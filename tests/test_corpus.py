@@ -3,7 +3,7 @@
 import pytest
 
 from pcakd.errors import PhotoError
-from pcakd.images import read_photo
+from pcakd.photos.images import read_photo
 from tests.corpus import Sample, bad_photos, good_photos, odd_photos
 
 

@@ -8,8 +8,8 @@ from pathlib import Path
 from flows.demo.photos import demo_photo
 from pcakd import Stylizer
 from pcakd.files import write_atomic
-from pcakd.grid import photo_grid
-from pcakd.images import encode_photo, read_photo, to_image
+from pcakd.photos.grid import photo_grid
+from pcakd.photos.images import encode_photo, read_photo, to_image
 
 PAIRS = [("temple", "rocket"), ("temple", "flower"), ("coffee", "temple"), ("cat", "rocket")]
 """(content, style)"""

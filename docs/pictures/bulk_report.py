@@ -15,7 +15,7 @@ from PIL import Image
 
 from flows.demo.photos import PHOTOS, demo_photo
 from pcakd.files import write_atomic
-from pcakd.images import encode_photo, read_photo, to_image
+from pcakd.photos.images import encode_photo, read_photo, to_image
 from pcakd.storage import Storage, open_storage
 from tests.servers.browser import browser, served
 from tests.servers.s3 import S3Server

@@ -26,7 +26,7 @@ def demo_photo(name: str) -> Path:
 def write_training_photos(folder: Path) -> int:
     """Write the parts of all photographs as JPEGs into a folder; how many. Those that are there stay."""
     from pcakd.files import write_atomic
-    from pcakd.images import encode_photo, read_photo, to_image
+    from pcakd.photos.images import encode_photo, read_photo, to_image
 
     count = 0
     for name in PHOTOS:

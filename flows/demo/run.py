@@ -10,8 +10,8 @@ from flows.parameters import BulkStylization, Distillation, Eigenbases, Evaluati
 from flows.reports import PipelineResult
 from flows.stylize_bucket import stylize_bucket
 from pcakd.files import write_atomic
-from pcakd.grid import photo_grid
-from pcakd.images import encode_photo, read_photo, to_image
+from pcakd.photos.grid import photo_grid
+from pcakd.photos.images import encode_photo, read_photo, to_image
 from pcakd.teacher import load_teacher
 from tasks.registry import resolve_model
 from tasks.settings import Settings

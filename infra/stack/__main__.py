@@ -1,4 +1,4 @@
-"""`python -m flows.stack up|down|status`, which `make up` and `make down` call."""
+"""`python -m infra.stack up|down|status`, which `make up` and `make down` call."""
 
 import os
 import subprocess
@@ -6,10 +6,10 @@ import sys
 
 import click
 
-from flows.stack.processes import down as stop_all
-from flows.stack.processes import log_file, running
-from flows.stack.processes import up as start_all
-from flows.stack.services import Stack
+from infra.stack.processes import down as stop_all
+from infra.stack.processes import log_file, running
+from infra.stack.processes import up as start_all
+from infra.stack.services import Stack
 from pcakd.cli.main import run
 from pcakd.environment import setting
 from pcakd.errors import TransientError

@@ -12,7 +12,7 @@ from pathlib import Path
 
 import psutil
 
-from flows.stack.services import HOST, Service, Stack
+from infra.stack.services import HOST, Service, Stack
 from pcakd.errors import TransientError, UsageError
 from pcakd.files import write_atomic
 

@@ -18,15 +18,15 @@ from pcakd.bulk.schema import FORMAT
 from pcakd.bulk.styles import Combine, StyleSpec, parse_styles
 from pcakd.checks import one_of, within
 from pcakd.errors import NotFoundError, UsageError
-from pcakd.images import read_photo
-from pcakd.options import DEVICES, StylizeOptions
-from pcakd.resolve import is_address
-from pcakd.sizes import parse_allowance, parse_memory
+from pcakd.photos.images import read_photo
 from pcakd.storage import open_storage, sha256_hex, shown
 from pcakd.storage.stage import canonical_json
+from pcakd.student.address import is_address
+from pcakd.stylize.options import DEVICES, StylizeOptions
+from pcakd.units import parse_allowance, parse_memory
 
 if TYPE_CHECKING:
-    from pcakd.checkpoint import Checkpoint
+    from pcakd.student.checkpoint import Checkpoint
 
 OVERWRITES = ("skip", "replace", "fail")
 SELECTION = ("include", "exclude", "limit", "overwrite")
@@ -70,7 +70,7 @@ class BucketJob:
     smoothing: str = "guided"
     """"guided" or "none"."""
     compat: str = "auto"
-    """"auto", "released" or "pcakd" (see `pcakd.options.StylizeOptions`)."""
+    """"auto", "released" or "pcakd" (see `pcakd.stylize.options.StylizeOptions`)."""
     precision: str = "auto"
     """"auto", "fp32" or "bf16"; decides the pixels, so it is part of the job's id."""
 
@@ -211,7 +211,7 @@ def resolve(job: BucketJob) -> Resolved:
     Raises PhotoError for a style that is no photo, UsageError, NotFoundError and AccessError for what cannot be
     used, TransientError for what is away.
     """
-    from pcakd.checkpoint import load_checkpoint
+    from pcakd.student.checkpoint import load_checkpoint
 
     photos = {name: tuple(map(_style_photo, style.photos)) for name, style in job.style_specs().items()}
     checkpoint = load_checkpoint(job.model)

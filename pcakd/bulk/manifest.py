@@ -18,9 +18,9 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from pcakd.errors import FatalError, NotFoundError, UsageError
-from pcakd.options import SMOOTHINGS, TRANSFORMS
 from pcakd.storage import Storage, open_storage, sha256_hex, shown
 from pcakd.storage.parquet import open_parquet
+from pcakd.stylize.options import SMOOTHINGS, TRANSFORMS
 
 COLUMNS = ("key", "style", "transform", "strength", "smoothing")
 SCHEMA = pa.schema(

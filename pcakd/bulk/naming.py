@@ -20,7 +20,7 @@ from typing import Literal, get_args
 
 from pcakd.bulk.schema import FOLDER
 from pcakd.errors import UsageError
-from pcakd.images import FORMATS
+from pcakd.photos.images import FORMATS
 from pcakd.storage.local import TEMPORARY
 
 OutputFormat = Literal["same", "jpeg", "png", "webp"]

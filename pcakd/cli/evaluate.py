@@ -161,7 +161,7 @@ def _models(
     names: tuple[str, ...], compats: tuple[str, ...], transform: str, smoothing: str, device: str
 ) -> list["Method"]:
     from pcakd.evaluation.methods import model_method
-    from pcakd.stylizer import StylizeOptions, Stylizer
+    from pcakd.stylize.stylizer import StylizeOptions, Stylizer
 
     if twice := [name for i, name in enumerate(names) if name in names[:i]]:
         raise UsageError(f"{twice[0]}: is given twice")
@@ -180,7 +180,7 @@ def _models(
 def _style_loss(teacher: str | None, device: str) -> "StyleLoss | None":
     """The measure of style; without an explicit teacher and without weights of the default one, none."""
     from pcakd.evaluation.metrics import StyleLoss
-    from pcakd.stylizer import pick_device
+    from pcakd.stylize.stylizer import pick_device
     from pcakd.teacher import load_teacher
 
     try:

@@ -19,9 +19,9 @@ def import_released(folder: Path, out: Path) -> None:
       pcakd import-released "VGG backbone/ckpts" --out released-vgg.safetensors
       pcakd stylize photo.jpg --style evening.jpg --model released-vgg.safetensors
     """
-    from pcakd.checkpoint import save_checkpoint
     from pcakd.errors import UsageError
-    from pcakd.released import import_released as read_released
+    from pcakd.student.checkpoint import save_checkpoint
+    from pcakd.student.released import import_released as read_released
 
     if out.suffix != ".safetensors":
         raise UsageError(f"--out is {out}: a checkpoint's name ends in .safetensors")

@@ -3,8 +3,8 @@
 import click
 
 from pcakd.errors import UsageError
-from pcakd.options import COMPATS, DEVICES, SMOOTHINGS, TRANSFORMS
-from pcakd.sizes import parse_memory
+from pcakd.stylize.options import COMPATS, DEVICES, SMOOTHINGS, TRANSFORMS
+from pcakd.units import parse_memory
 
 
 class MemorySize(click.ParamType):

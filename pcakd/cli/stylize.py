@@ -18,11 +18,11 @@ from pcakd.cli.options import (
     transform_option,
 )
 from pcakd.errors import EXIT_PARTIAL, PhotoError, UsageError
-from pcakd.images import FORMATS, encode_photo, format_for, max_pixels_default, read_photo
+from pcakd.photos.images import FORMATS, encode_photo, format_for, max_pixels_default, read_photo
 
 if TYPE_CHECKING:
-    from pcakd.style import Style
-    from pcakd.stylizer import MaskedStyle, StylizeOptions, Stylizer
+    from pcakd.stylize.style import Style
+    from pcakd.stylize.stylizer import MaskedStyle, StylizeOptions, Stylizer
 
 
 @click.command()
@@ -102,8 +102,8 @@ def stylize(
       pcakd stylize album/*.jpg --style evening.jpg --out stylized/ --strength 0.7
       pcakd stylize a.jpg --style b.jpg --content-mask a-mask.png --style-mask b-mask.png
     """
-    from pcakd.engine.memory import keep_freed_memory
-    from pcakd.stylizer import StylizeOptions, Stylizer
+    from pcakd.stylize.engine.memory import keep_freed_memory
+    from pcakd.stylize.stylizer import StylizeOptions, Stylizer
 
     keep_freed_memory()
     if (content_mask is None) != (style_mask is None):
@@ -150,8 +150,8 @@ def stylize(
 def _prepare_style(
     stylizer: "Stylizer", styles: tuple[Path, ...], mask: Path | None, limit: int, like_authors: bool
 ) -> "Style | MaskedStyle":
-    from pcakd.style import Style, mix_styles
-    from pcakd.stylizer import resize_like_authors
+    from pcakd.stylize.style import Style, mix_styles
+    from pcakd.stylize.stylizer import resize_like_authors
 
     if mask is not None:
         return stylizer.masked_style(read_photo(styles[0], max_pixels=limit), mask)
@@ -179,7 +179,7 @@ def _stylize_one(
     like_authors: bool,
 ) -> None:
     from pcakd.files import write_atomic
-    from pcakd.stylizer import resize_like_authors
+    from pcakd.stylize.stylizer import resize_like_authors
 
     photo = read_photo(content, max_pixels=limit, convert_profile=not like_authors)
     if like_authors:

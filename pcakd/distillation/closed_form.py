@@ -16,9 +16,9 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
+from pcakd.eigenbases.pca import eigenvectors, project
 from pcakd.errors import UsageError
-from pcakd.pca import eigenvectors, project
-from pcakd.student import LEVELS, DecoderBlock, Layer, Student, upsample
+from pcakd.student.network import LEVELS, DecoderBlock, Layer, Student, upsample
 from pcakd.teacher import Teacher
 from pcakd.teacher.student import StudentTeacher
 

@@ -18,7 +18,7 @@ from torch import Tensor
 from torch.nn import functional as F
 
 from pcakd.errors import PhotoError, UsageError
-from pcakd.images import FORMATS, read_photo
+from pcakd.photos.images import FORMATS, read_photo
 
 BLOCK = 2048
 """Photos that are shuffled together: blocks first, then photos within a block, so that shards are read nearly in

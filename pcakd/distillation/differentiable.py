@@ -5,7 +5,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from pcakd.transfer import REGULARISATION
+from pcakd.stylize.transforms import REGULARISATION
 
 
 class SymmetricRoot(torch.autograd.Function):
@@ -35,7 +35,7 @@ class SymmetricRoot(torch.autograd.Function):
 def match_statistics(x: Tensor, style: Tensor) -> Tensor:
     """Features x N×C×H×W with the means and covariances of `style` N×C×H'×W', photo by photo; at least fp32.
 
-    ZCA as in `pcakd.transfer`, same regularisation; gradients flow into x, through its statistics too.
+    ZCA as in `pcakd.stylize.transforms`, same regularisation; gradients flow into x, through its statistics too.
     """
     with torch.autocast(x.device.type, enabled=False):
         x = x.float() if x.dtype == torch.bfloat16 else x

@@ -14,17 +14,17 @@ from typing import Any
 
 import torch
 
-from pcakd.checkpoint import Metadata, checkpoint_bytes
 from pcakd.distillation.data import PhotoSet
 from pcakd.distillation.recipe import Recipe, load_recipe
 from pcakd.distillation.report import before_after, loss_curves
 from pcakd.distillation.shards import open_photos
 from pcakd.distillation.trainer import Diverged, StepReport, Trainer, Workers
-from pcakd.eigenbases import eigenbases_digest, eigenbases_from
+from pcakd.eigenbases.files import eigenbases_digest, eigenbases_from
+from pcakd.eigenbases.pca import Eigenbases
 from pcakd.errors import UsageError
-from pcakd.pca import Eigenbases
 from pcakd.storage import Storage, open_storage
-from pcakd.student import Student
+from pcakd.student.checkpoint import Metadata, checkpoint_bytes
+from pcakd.student.network import Student
 from pcakd.teacher import Teacher, load_teacher
 
 SHOWN = 6

@@ -20,8 +20,8 @@ from torch.nn import functional as F
 
 from pcakd.distillation.differentiable import match_statistics
 from pcakd.distillation.recipe import Recipe
-from pcakd.pca import project
-from pcakd.student import LEVELS, Student, residual
+from pcakd.eigenbases.pca import project
+from pcakd.student.network import LEVELS, Student, residual
 from pcakd.teacher import Teacher
 
 

@@ -9,7 +9,7 @@ from typing import Any, Literal, NamedTuple
 
 from pcakd.checks import one_of
 from pcakd.errors import UsageError
-from pcakd.student import DEFAULT_CHANNELS, LEVELS, Backbone
+from pcakd.student.network import DEFAULT_CHANNELS, LEVELS, Backbone
 
 
 class Stage(NamedTuple):

@@ -10,7 +10,7 @@ from PIL import Image
 from torch import Tensor
 
 from pcakd.distillation.validation import transferred
-from pcakd.student import Student
+from pcakd.student.network import Student
 
 LOSSES = ("distill", "image", "feature", "perceptual", "graded")
 WINDOW = 25

@@ -9,7 +9,7 @@ import numpy as np
 
 from pcakd.distillation.data import Cached, FolderPhotos, PhotoSet
 from pcakd.errors import UsageError
-from pcakd.images import read_photo
+from pcakd.photos.images import read_photo
 from pcakd.shards import ShardDataset, open_dataset
 from pcakd.storage import LocalStorage, open_storage
 from pcakd.storage.parquet import open_parquet

@@ -26,9 +26,9 @@ from pcakd.distillation.objective import Batch, Objective
 from pcakd.distillation.recipe import Recipe, Stage
 from pcakd.distillation.validation import Validation
 from pcakd.distillation.whitening import WhitenedConv2d, convolutions, folded, whiten
+from pcakd.eigenbases.pca import Eigenbases
 from pcakd.errors import CheckpointError, FatalError, UsageError
-from pcakd.pca import Eigenbases
-from pcakd.student import Student, StudentSpec
+from pcakd.student.network import Student, StudentSpec
 from pcakd.teacher import Teacher
 
 STATE_VERSION = 1

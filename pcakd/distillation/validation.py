@@ -9,9 +9,9 @@ from pcakd.distillation.data import PhotoSet
 from pcakd.distillation.differentiable import match_statistics
 from pcakd.distillation.grading import random_grade
 from pcakd.distillation.recipe import Recipe
+from pcakd.eigenbases.pca import Eigenbases, lift
 from pcakd.errors import UsageError
-from pcakd.pca import Eigenbases, lift
-from pcakd.student import LEVELS, Student
+from pcakd.student.network import LEVELS, Student
 from pcakd.teacher import Teacher
 
 LONGEST = 256

@@ -14,7 +14,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from pcakd.student import Student
+from pcakd.student.network import Student
 
 MAX_POSITIONS = 60_000
 """Patches that a convolution's statistics are taken from."""

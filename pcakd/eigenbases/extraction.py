@@ -13,8 +13,8 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from pcakd.eigenbases.pca import Eigenbases, Moments, project
 from pcakd.errors import UsageError
-from pcakd.pca import Eigenbases, Moments, project
 from pcakd.teacher import Teacher
 
 CONSTANT, TOO_SMALL = "constant-colour", "too-small"

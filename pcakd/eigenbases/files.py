@@ -10,10 +10,10 @@ from safetensors import SafetensorError
 from safetensors.torch import load, save
 from torch import Tensor
 
-from pcakd.checkpoint import digest_tensors
+from pcakd.eigenbases.pca import Eigenbases, LevelMoments, Moments
 from pcakd.errors import CheckpointError
-from pcakd.pca import Eigenbases, LevelMoments, Moments
-from pcakd.student import LEVELS
+from pcakd.student.checkpoint import digest_tensors
+from pcakd.student.network import LEVELS
 
 FORMAT_VERSION = 1
 EIGENBASES = "pcakd-eigenbases"

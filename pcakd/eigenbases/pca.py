@@ -22,7 +22,7 @@ import torch
 from torch import Tensor
 
 from pcakd.errors import FatalError, UsageError
-from pcakd.student import LEVELS
+from pcakd.student.network import LEVELS
 
 CHUNK = 4096
 """Positions that enter one float32 product; the products are summed in float64. Few enough for the second-level

@@ -3,8 +3,8 @@
 import csv
 import io
 
-from pcakd.pca import Eigenbases
-from pcakd.student import LEVELS
+from pcakd.eigenbases.pca import Eigenbases
+from pcakd.student.network import LEVELS
 
 
 def spectrum_csv(bases: Eigenbases) -> str:

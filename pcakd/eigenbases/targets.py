@@ -9,10 +9,10 @@ from typing import Any, NamedTuple
 import numpy as np
 import pyarrow as pa
 
-from pcakd.extraction import Crop, Cut
+from pcakd.eigenbases.extraction import Crop, Cut
 from pcakd.storage import Storage
 from pcakd.storage.parquet import open_parquet
-from pcakd.student import LEVELS
+from pcakd.student.network import LEVELS
 
 TARGETS_SCHEMA = pa.schema(
     [

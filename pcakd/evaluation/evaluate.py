@@ -14,7 +14,7 @@ from pcakd.errors import UsageError
 from pcakd.evaluation.graded import KINDS, Kind, graded_pair
 from pcakd.evaluation.methods import Method
 from pcakd.evaluation.metrics import StyleLoss, ciede2000, edge_ssim, luminance_ssim, psnr
-from pcakd.images import FORMATS, read_photo
+from pcakd.photos.images import FORMATS, read_photo
 
 READABLE = {*FORMATS, ".gif", ".bmp", ".ppm"}
 

@@ -9,8 +9,8 @@ import numpy as np
 import torch
 from skimage.color import lab2rgb, rgb2lab
 
-from pcakd.stylizer import StylizeOptions, Stylizer
-from pcakd.transfer import symmetric_power
+from pcakd.stylize.stylizer import StylizeOptions, Stylizer
+from pcakd.stylize.transforms import symmetric_power
 
 
 @dataclass(frozen=True)

@@ -8,8 +8,8 @@ from skimage.color import deltaE_ciede2000, rgb2gray, rgb2lab
 from skimage.filters import gaussian, sobel
 from skimage.metrics import structural_similarity
 
-from pcakd.engine import photo_tensor
-from pcakd.student import LEVELS
+from pcakd.student.network import LEVELS
+from pcakd.stylize.engine import photo_tensor
 from pcakd.teacher import Teacher
 
 SSIM_WINDOW = 7

@@ -14,8 +14,8 @@ from pcakd.evaluation.evaluate import Row, means
 from pcakd.evaluation.graded import Kind
 from pcakd.evaluation.methods import Method
 from pcakd.files import write_atomic
-from pcakd.grid import photo_grid
-from pcakd.student import LEVELS
+from pcakd.photos.grid import photo_grid
+from pcakd.student.network import LEVELS
 
 ROWS_A_SHEET = 8
 CELL = (300, 225)  # width, height of one photo on a sheet, pixels

@@ -5,7 +5,7 @@ from typing import Any
 
 from pcakd.checks import within
 from pcakd.errors import UsageError
-from pcakd.images import max_pixels_default
+from pcakd.photos.images import max_pixels_default
 
 FORMAT = 1
 """Version of the layout under the destination; raised when older readers would misread it."""

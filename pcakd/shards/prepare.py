@@ -6,7 +6,7 @@ from dataclasses import dataclass, field
 from PIL import Image
 
 from pcakd.errors import PhotoError
-from pcakd.images import encode_photo, read_photo, to_image
+from pcakd.photos.images import encode_photo, read_photo, to_image
 from pcakd.storage import sha256_hex
 
 JPEG_LONGEST_SIDE = 65_500

@@ -16,8 +16,8 @@ from torch import Tensor
 
 from pcakd.errors import CheckpointError, UsageError
 from pcakd.files import write_atomic
-from pcakd.resolve import Located, is_address, resolve
-from pcakd.student import LEVELS, Student, StudentSpec
+from pcakd.student.address import Located, is_address, resolve
+from pcakd.student.network import LEVELS, Student, StudentSpec
 
 FORMAT = "pcakd-student"
 FORMAT_VERSION = 1

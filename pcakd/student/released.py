@@ -13,9 +13,9 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from pcakd.checkpoint import Checkpoint, Metadata, build_student, digest_tensors, student_tensors
 from pcakd.errors import CheckpointError
-from pcakd.student import LEVELS, StudentSpec
+from pcakd.student.checkpoint import Checkpoint, Metadata, build_student, digest_tensors, student_tensors
+from pcakd.student.network import LEVELS, StudentSpec
 
 _SUFFIX = "/.ATTRIBUTES/VARIABLE_VALUE"
 _TABLE_MAGIC = 0xDB4775248B80FB57

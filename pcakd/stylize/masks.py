@@ -19,7 +19,7 @@ from torch import Tensor
 from torch.nn import functional as F
 
 from pcakd.errors import UsageError
-from pcakd.images import PhotoSource, read_photo
+from pcakd.photos.images import PhotoSource, read_photo
 
 MAX_LABELS = 16
 _MIN_SHARE = 0.01

@@ -22,9 +22,9 @@ import torch
 from torch import Tensor
 from torch.nn import functional as F
 
-from pcakd.strips import cut, map_strips
-from pcakd.student import LEVELS, Student
-from pcakd.transfer import symmetric_power
+from pcakd.student.network import LEVELS, Student
+from pcakd.stylize.strips import cut, map_strips
+from pcakd.stylize.transforms import symmetric_power
 
 SIDE = 384
 """Longest side of the shrunk photo, in pixels."""

@@ -28,7 +28,7 @@ class StylizeOptions:
 
     compat: Compat = "auto"
     """"released": the paper's method alone; "pcakd": where the photos show the same things, a grade read off
-    matching places takes over (see `pcakd.matching`); "auto": what the model's checkpoint says."""
+    matching places takes over (see `pcakd.stylize.matched_grade`); "auto": what the model's checkpoint says."""
 
     def __post_init__(self) -> None:
         if self.compat not in COMPATS:

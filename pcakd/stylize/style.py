@@ -9,12 +9,12 @@ from pathlib import Path
 import torch
 from safetensors.torch import save
 
-from pcakd.checkpoint import read_tensors
 from pcakd.errors import CheckpointError, UsageError
 from pcakd.files import write_atomic
-from pcakd.matching import Cells, pool_cells
-from pcakd.student import LEVELS
-from pcakd.transfer import Statistics
+from pcakd.student.checkpoint import read_tensors
+from pcakd.student.network import LEVELS
+from pcakd.stylize.matched_grade import Cells, pool_cells
+from pcakd.stylize.transforms import Statistics
 
 FORMAT_VERSION = 1
 _KEY = "pcakd-style"
@@ -27,7 +27,7 @@ class Style:
     levels: level 0..3 → mean and covariance of that level's features (float64).
     model:  digest of the student they were computed with; only that student can use them.
     weight: how much the style counts in a mix.
-    cells:  what the matched grade needs (see `pcakd.matching`), or None: then it is not used.
+    cells:  what the matched grade needs (see `pcakd.stylize.matched_grade`), or None: then it is not used.
     """
 
     levels: tuple[Statistics, ...]

@@ -15,15 +15,23 @@ import torch
 from PIL import Image
 from torch.nn import functional as F
 
-from pcakd.checkpoint import Checkpoint, load_checkpoint
-from pcakd.engine import EngineSettings, Precision, encode_statistics, transfer, transfer_pixels
 from pcakd.errors import UsageError
-from pcakd.images import SRGB_PROFILE, Photo, PhotoSource, read_photo, to_image
-from pcakd.masks import Mask, read_mask
-from pcakd.matching import NO_GRADE, Cells, MatchedGrade, describe, grade_pixels, match_grade, shrink_pixels
-from pcakd.options import DEVICES, Device, StylizeOptions
-from pcakd.smoothing import smooth_pixels
-from pcakd.style import Style, mix_styles
+from pcakd.photos.images import SRGB_PROFILE, Photo, PhotoSource, read_photo, to_image
+from pcakd.student.checkpoint import Checkpoint, load_checkpoint
+from pcakd.stylize.engine import EngineSettings, Precision, encode_statistics, transfer, transfer_pixels
+from pcakd.stylize.masks import Mask, read_mask
+from pcakd.stylize.matched_grade import (
+    NO_GRADE,
+    Cells,
+    MatchedGrade,
+    describe,
+    grade_pixels,
+    match_grade,
+    shrink_pixels,
+)
+from pcakd.stylize.options import DEVICES, Device, StylizeOptions
+from pcakd.stylize.smoothing import smooth_pixels
+from pcakd.stylize.style import Style, mix_styles
 
 
 @dataclass(frozen=True)
@@ -63,8 +71,8 @@ class Stylizer:
     ) -> "Stylizer":
         """A built-in model by name, a checkpoint file, or models:/NAME@ALIAS. Raises CheckpointError, UsageError.
 
-        precision: see `pcakd.engine.precision`. memory_limit: bytes the process should stay below, see
-        `pcakd.engine.EngineSettings`.
+        precision: see `pcakd.stylize.engine.precision`. memory_limit: bytes the process should stay below, see
+        `pcakd.stylize.engine.EngineSettings`.
         """
         return cls(load_checkpoint(model), device=device, precision=precision, memory_limit=memory_limit)
 
@@ -83,7 +91,7 @@ class Stylizer:
         return mix_styles(styles)
 
     def masked_style(self, photo: PhotoSource, mask: PhotoSource | Mask) -> MaskedStyle:
-        """Style statistics of a photo as a whole and of each region of its mask (see `pcakd.masks`)."""
+        """Style statistics of a photo as a whole and of each region of its mask (see `pcakd.stylize.masks`)."""
         read, regions = read_photo(photo), mask if isinstance(mask, Mask) else read_mask(mask)
         weights = regions.resized(*read.size)
         styles = {

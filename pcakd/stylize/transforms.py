@@ -15,7 +15,7 @@ from typing import NamedTuple
 import torch
 from torch import Tensor
 
-from pcakd.options import TRANSFORMS, Transform
+from pcakd.stylize.options import TRANSFORMS, Transform
 
 REGULARISATION = 1.0
 """ρ, added to the covariances' diagonals; feature variances are around 1 to 1000."""

@@ -12,10 +12,10 @@ from pathlib import Path
 from safetensors import SafetensorError, safe_open
 from torch import Tensor
 
-from pcakd.checkpoint import builtin_models, digest_tensors, read_tensors
 from pcakd.environment import setting
 from pcakd.errors import CheckpointError, TransientError, UsageError
-from pcakd.resolve import is_address
+from pcakd.student.address import is_address
+from pcakd.student.checkpoint import builtin_models, digest_tensors, read_tensors
 from pcakd.teacher.networks import BUILDERS, Teacher
 from pcakd.teacher.registry import TEACHERS, TeacherInfo, teacher_info
 from pcakd.teacher.student import student_teacher

@@ -3,7 +3,7 @@
 from dataclasses import dataclass
 
 from pcakd.errors import UsageError
-from pcakd.student import Backbone
+from pcakd.student.network import Backbone
 
 Matrix = tuple[tuple[float, float, float], ...]
 

@@ -5,9 +5,9 @@ from pathlib import Path
 
 from torch import Tensor
 
-from pcakd.checkpoint import digest_tensors, load_checkpoint
-from pcakd.resolve import is_address
-from pcakd.student import Student
+from pcakd.student.address import is_address
+from pcakd.student.checkpoint import digest_tensors, load_checkpoint
+from pcakd.student.network import Student
 from pcakd.teacher.networks import Teacher
 from pcakd.teacher.registry import TeacherInfo
 

@@ -4,7 +4,7 @@ report = stylize_bucket(BucketJob(source="s3://in", dest="s3://out", styles=("st
 """
 
 from pcakd.bulk import BucketJob, RunOptions
-from tasks.stylize_bucket.job import BucketReport, stylize_bucket
-from tasks.stylize_bucket.progress import BulkProgress
+from tasks.bulk.job import BucketReport, stylize_bucket
+from tasks.bulk.progress import BulkProgress
 
 __all__ = ["BucketJob", "BucketReport", "BulkProgress", "RunOptions", "stylize_bucket"]

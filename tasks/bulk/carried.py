@@ -13,7 +13,7 @@ import numpy as np
 import pyarrow as pa
 from PIL import Image
 
-from pcakd.images import SRGB_PROFILE, Photo
+from pcakd.photos.images import SRGB_PROFILE, Photo
 
 YIELD_BYTES = 8 << 20
 """So much may a worker have in hands before it passes it on."""

@@ -18,7 +18,7 @@ from pcakd.cli.options import (
     transform_option,
 )
 from pcakd.errors import EXIT_OK, EXIT_PARTIAL, UsageError
-from pcakd.sizes import parse_allowance, shown_bytes
+from pcakd.units import parse_allowance, shown_bytes
 
 EXAMPLES = """\b
 Examples:
@@ -208,7 +208,7 @@ def _run(job: BucketJob, options: RunOptions) -> int:
     from pcakd.bulk.report import Report
     from pcakd.bulk.schema import OK, STATUSES
     from pcakd.storage import shown
-    from tasks.stylize_bucket import BulkProgress, stylize_bucket
+    from tasks.bulk import BulkProgress, stylize_bucket
 
     written: list[Report] = []
     try:

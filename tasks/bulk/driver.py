@@ -17,10 +17,10 @@ from pcakd.bulk.job import RunOptions
 from pcakd.bulk.ledger import Snapshot
 from pcakd.bulk.schema import CRASHED, OK, UNREACHABLE
 from pcakd.errors import FatalError, PcakdError, TransientError
-from tasks.cluster import ray_cluster
+from tasks.bulk.carried import Row
+from tasks.bulk.progress import BulkProgress, Counts
+from tasks.cluster.attach import ray_cluster
 from tasks.lease import Lease, SupersededError
-from tasks.stylize_bucket.carried import Row
-from tasks.stylize_bucket.progress import BulkProgress, Counts
 
 CHUNK_ITEMS = 50_000
 """Items that go to Ray at a time: their listing is in its object store."""
@@ -170,7 +170,7 @@ class Driver:
         self._account_for_lost(items, alone)
 
     def _take(self, rows: list[Row], alone: bool) -> None:
-        from tasks.stylize_bucket.workers import STOP
+        from tasks.bulk.workers import STOP
 
         state = self.state
         if state.first is None:

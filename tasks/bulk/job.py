@@ -18,9 +18,9 @@ from pcakd.bulk.report import PAGE, Report, RunInfo, write_report
 from pcakd.bulk.totals import Totals
 from pcakd.errors import AccessError, FatalError, PcakdError
 from pcakd.storage import LocalStorage, Storage, open_places
+from tasks.bulk.driver import Driver
+from tasks.bulk.progress import BulkProgress
 from tasks.lease import Lease, SupersededError, lease
-from tasks.stylize_bucket.driver import Driver
-from tasks.stylize_bucket.progress import BulkProgress
 
 LEASE = "driver"
 
@@ -72,7 +72,7 @@ def stylize_bucket(
     then is recorded, and the report says so.
     """
     options, progress = options or RunOptions(), progress or BulkProgress()
-    from pcakd.engine import EngineSettings
+    from pcakd.stylize.engine import EngineSettings
 
     source, dest = open_places(job.source, job.dest)
     EngineSettings(precision=job.precision, memory_limit=options.memory_limit)  # type: ignore[arg-type]
@@ -130,10 +130,10 @@ class _Run:
 
     def _chain(self, items: int) -> Any:
         """Once Ray is there: the styles' statistics, computed once, and the chain."""
-        from pcakd.stylizer import Stylizer
-        from tasks.cluster import cluster_cpus, cluster_gpus, cluster_memory
-        from tasks.stylize_bucket.pipeline import Chain, Plan
-        from tasks.stylize_bucket.workers import Work
+        from pcakd.stylize.stylizer import Stylizer
+        from tasks.bulk.pipeline import Chain, Plan
+        from tasks.bulk.workers import Work
+        from tasks.cluster.attach import cluster_cpus, cluster_gpus, cluster_memory
 
         job, options, checkpoint = self.resolved.job, self.options, self.resolved.checkpoint
         assert checkpoint is not None

@@ -19,10 +19,10 @@ from typing import Any
 
 import pyarrow as pa
 
-from pcakd.engine.memory import DEFAULT_LIMIT
 from pcakd.errors import TransientError
-from tasks.stylize_bucket.carried import YIELD_BYTES, Row, unpack_rows
-from tasks.stylize_bucket.workers import Stylize, Work, fetch, store
+from pcakd.stylize.engine.memory import DEFAULT_LIMIT
+from tasks.bulk.carried import YIELD_BYTES, Row, unpack_rows
+from tasks.bulk.workers import Stylize, Work, fetch, store
 
 BLOCK_ITEMS = 16
 BLOCK_BYTES = 512 << 10

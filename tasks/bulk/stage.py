@@ -7,12 +7,12 @@ from pcakd.bulk import BucketJob, RunOptions
 from pcakd.bulk.job import read_place
 from pcakd.bulk.report import FAILED, NUMBERS, PAGE, Report
 from pcakd.errors import FatalError, PcakdError
+from tasks.bulk import BucketReport, BulkProgress, stylize_bucket
+from tasks.bulk.driver import TooManyFailedError
 from tasks.stages.artifacts import publish_link
 from tasks.stages.progress import StageProgress
 from tasks.stages.run import stage_task
 from tasks.stages.session import Session
-from tasks.stylize_bucket import BucketReport, BulkProgress, stylize_bucket
-from tasks.stylize_bucket.driver import TooManyFailedError
 from tasks.tracking import Tracker
 
 LOGGED_BYTES = 16 << 20

@@ -20,10 +20,10 @@ from PIL import Image
 
 from pcakd.bulk.schema import CRASHED, DENIED, EXISTS, MAY_PASS, MISSING, NO_MEMORY, OK, UNREACHABLE
 from pcakd.errors import AccessError, FatalError, NotFoundError, PcakdError, PhotoError, TransientError, UsageError
-from pcakd.images import FORMATS, Photo, check_pixels, encode_photo, max_pixels_default, peek_size, read_photo
+from pcakd.photos.images import FORMATS, Photo, check_pixels, encode_photo, max_pixels_default, peek_size, read_photo
 from pcakd.shards.tables import key_of
 from pcakd.storage import LocalStorage, Storage, sha256_hex, shown
-from tasks.stylize_bucket.carried import (
+from tasks.bulk.carried import (
     Batch,
     Carried,
     Head,
@@ -107,8 +107,8 @@ class Stylize:
         import ray
         import torch
 
-        from pcakd.engine.memory import keep_freed_memory
-        from pcakd.stylizer import Stylizer
+        from pcakd.stylize.engine.memory import keep_freed_memory
+        from pcakd.stylize.stylizer import Stylizer
 
         keep_freed_memory()
         torch.set_num_threads(threads)
@@ -123,7 +123,7 @@ class Stylize:
         yield from batch.rest()
 
     def _one(self, head: Head, body: bytes | memoryview) -> Carried:
-        from pcakd.stylizer import StylizeOptions
+        from pcakd.stylize.stylizer import StylizeOptions
 
         work, item = self.work, head.item
         head.row["worker"] = _here()

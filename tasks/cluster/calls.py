@@ -4,7 +4,7 @@ from collections.abc import Callable, Iterable, Iterator
 from typing import Any, TypeVar
 
 from pcakd.errors import PcakdError, TransientError
-from tasks.cluster import cluster_cpus
+from tasks.cluster.attach import cluster_cpus
 
 T = TypeVar("T")
 

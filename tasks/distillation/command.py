@@ -36,8 +36,8 @@ def distill(workers: int, min_workers: int | None, cpus: float, **options: Any) 
     import json
 
     from pcakd.distillation.job import DistillConfig, Progress
-    from tasks.distill import RayOptions
-    from tasks.distill import distill as distill_on_ray
+    from tasks.distillation.job import RayOptions
+    from tasks.distillation.job import distill as distill_on_ray
 
     config = DistillConfig(**options)
     spread = RayOptions(workers=workers, min_workers=min_workers, cpus=cpus)

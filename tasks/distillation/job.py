@@ -14,8 +14,8 @@ from typing import Any
 from pcakd.distillation.job import DistillConfig, Job, describe, prepare, save_results
 from pcakd.distillation.trainer import Diverged, StepReport, Trainer, Workers
 from pcakd.errors import FatalError, TransientError, UsageError
-from tasks.cluster import cluster_cpus, cluster_gpus, ray_cluster
-from tasks.training_reports import listening, teller
+from tasks.cluster.attach import cluster_cpus, cluster_gpus, ray_cluster
+from tasks.distillation.inbox import listening, teller
 
 logger = logging.getLogger(__name__)
 

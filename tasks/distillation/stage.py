@@ -7,13 +7,13 @@ from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import Any
 
-from pcakd.checkpoint import load_checkpoint
 from pcakd.distillation.job import DistillConfig, prepare, run_here
 from pcakd.distillation.recipe import load_recipe
 from pcakd.distillation.trainer import StepReport
 from pcakd.shards import open_dataset
 from pcakd.storage import open_storage, sha256_hex
 from pcakd.storage.stage import StageOutput, read_manifest
+from pcakd.student.checkpoint import load_checkpoint
 from pcakd.teacher import load_teacher
 from tasks.lease import Lease
 from tasks.stages.progress import StageProgress
@@ -85,8 +85,8 @@ def train(config: DistillConfig, work: StageWork, workers: int, worker_cpus: int
         if workers == 1:
             run_here(job, tell)
             return
-        from tasks.distill import RayOptions
-        from tasks.distill import train as train_on_ray
+        from tasks.distillation.job import RayOptions
+        from tasks.distillation.job import train as train_on_ray
 
         train_on_ray(job, RayOptions(workers=workers, cpus=worker_cpus), on_step=tell, check=work.held.claim.check)
 

@@ -82,11 +82,11 @@ def fit_eigenbases(
     if channels is not None and variance is not None:
         raise UsageError("--channels and --variance exclude each other: give one")
     from pcakd.cli.progress import progress
-    from pcakd.extraction import Extraction
-    from pcakd.pca import Widths
+    from pcakd.eigenbases.extraction import Extraction
+    from pcakd.eigenbases.pca import Widths
     from pcakd.storage import open_storage
-    from tasks.eigenbases import EIGENBASES_FILE, FitConfig
-    from tasks.eigenbases import fit_eigenbases as fit
+    from tasks.eigenbases.job import EIGENBASES_FILE, FitConfig
+    from tasks.eigenbases.job import fit_eigenbases as fit
 
     widths = None if channels is None and variance is None else Widths(channels=channels, variance=variance)
     config = FitConfig(

@@ -14,16 +14,16 @@ import pyarrow as pa
 import ray
 import torch
 
+from pcakd.eigenbases.extraction import Extraction, accumulate, targets
+from pcakd.eigenbases.pca import Eigenbases, Moments
+from pcakd.eigenbases.targets import TARGETS_SCHEMA, target_row
 from pcakd.errors import PhotoError
-from pcakd.extraction import Extraction, accumulate, targets
-from pcakd.images import read_photo
-from pcakd.pca import Eigenbases, Moments
+from pcakd.photos.images import read_photo
 from pcakd.storage import Storage
 from pcakd.storage.parquet import parquet_writer
-from pcakd.targets import TARGETS_SCHEMA, target_row
 from pcakd.teacher import Teacher
-from tasks.cluster import cluster_cpus, cluster_gpus
-from tasks.pieces import Piece, piece_rows
+from tasks.cluster.attach import cluster_cpus, cluster_gpus
+from tasks.eigenbases.pieces import Piece, piece_rows
 
 UNREADABLE = "unreadable"
 TARGETS_PER_ROW_GROUP = 8  # about 20 MB with the paper's widths and 256-pixel crops

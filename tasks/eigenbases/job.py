@@ -14,23 +14,23 @@ from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Any, Literal
 
-from pcakd.eigenbases import eigenbases_bytes, eigenbases_digest, moments_bytes, moments_from
+from pcakd.eigenbases.extraction import Extraction
+from pcakd.eigenbases.files import eigenbases_bytes, eigenbases_digest, moments_bytes, moments_from
+from pcakd.eigenbases.pca import Eigenbases, Moments, RankWarning, Widths, fit
+from pcakd.eigenbases.spectrum import spectrum_csv, spectrum_png
 from pcakd.errors import CheckpointError, UsageError
-from pcakd.extraction import Extraction
-from pcakd.pca import Eigenbases, Moments, RankWarning, Widths, fit
 from pcakd.shards import open_dataset
-from pcakd.spectrum import spectrum_csv, spectrum_png
 from pcakd.storage import Storage
 from pcakd.storage.stage import MANIFEST, StageOutput, stage_key
-from pcakd.student import DEFAULT_CHANNELS
+from pcakd.student.network import DEFAULT_CHANNELS
 from pcakd.teacher import Teacher, load_teacher
-from tasks.actors import scatter
-from tasks.cluster import ray_cluster
-from tasks.merge import TreeSum
-from tasks.pieces import Piece, cut_into_pieces, shard_rows
+from tasks.cluster.actors import scatter
+from tasks.cluster.attach import ray_cluster
+from tasks.eigenbases.pieces import Piece, cut_into_pieces, shard_rows
+from tasks.eigenbases.tree_sum import TreeSum
 
 if TYPE_CHECKING:
-    from tasks.extractor import Pool
+    from tasks.eigenbases.extractor import Pool
 
 logger = logging.getLogger(__name__)
 
@@ -118,7 +118,7 @@ def fit_eigenbases(config: FitConfig, output: Storage, *, progress: Progress = n
     speed = None
     identity = {"id": teacher.name, "digest": teacher.digest}
     if moments is None or config.targets:
-        from tasks.extractor import extractors  # Ray takes seconds to import
+        from tasks.eigenbases.extractor import extractors  # Ray takes seconds to import
 
         with (
             ray_cluster(),

@@ -2,12 +2,12 @@
 
 from typing import Any
 
-from pcakd.extraction import Extraction
-from pcakd.pca import Widths
+from pcakd.eigenbases.extraction import Extraction
+from pcakd.eigenbases.pca import Widths
 from pcakd.shards import open_dataset
 from pcakd.storage.stage import StageOutput
 from pcakd.teacher import load_teacher
-from tasks.eigenbases import EIGENBASES_FILE, PLOT_FILE, TABLE_FILE, FitConfig, fit_eigenbases
+from tasks.eigenbases.job import EIGENBASES_FILE, PLOT_FILE, TABLE_FILE, FitConfig, fit_eigenbases
 from tasks.stages.run import StageResult, StageWork, run_stage, send_files, stage_task
 from tasks.stages.session import Session
 from tasks.tracking import Tracker

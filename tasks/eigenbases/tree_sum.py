@@ -1,6 +1,6 @@
 """Sums of moments that finish in any order, always added in the same order."""
 
-from pcakd.pca import Moments
+from pcakd.eigenbases.pca import Moments
 
 
 class TreeSum:

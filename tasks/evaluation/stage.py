@@ -6,7 +6,6 @@ from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import Any
 
-from pcakd.checkpoint import load_checkpoint
 from pcakd.errors import TransientError, UsageError
 from pcakd.evaluation.evaluate import evaluate_graded, evaluate_pairs, find_pairs, means, photo_files, read_pairs
 from pcakd.evaluation.methods import baselines, model_method
@@ -15,7 +14,8 @@ from pcakd.evaluation.report import Sheets, json_report
 from pcakd.shards import open_dataset
 from pcakd.storage import Storage, open_storage, sha256_hex
 from pcakd.storage.stage import StageOutput, canonical_json
-from pcakd.stylizer import StylizeOptions, Stylizer
+from pcakd.student.checkpoint import load_checkpoint
+from pcakd.stylize.stylizer import StylizeOptions, Stylizer
 from pcakd.teacher import load_teacher
 from tasks.stages.run import StageResult, StageWork, run_stage, send_files, stage_task
 from tasks.stages.session import Session

@@ -6,7 +6,7 @@
 A checkpoint is registered under `pcakd-vgg` or `pcakd-mobilenet`, by its backbone.
 """
 
-from pcakd.resolve import register_resolver
+from pcakd.student.address import register_resolver
 from tasks.registry.gate import AXES, Decision, Gate, decide
 from tasks.registry.register import Registered, champion_of, promote, register
 from tasks.registry.resolve import resolve_model

@@ -20,7 +20,7 @@ class StudentModel(PythonModel):
     """Encoded photos in, encoded photos out."""
 
     def load_context(self, context) -> None:  # MLflow passes it by this very name
-        from pcakd.stylizer import Stylizer
+        from pcakd.stylize.stylizer import Stylizer
 
         self.stylizer = Stylizer.load(context.artifacts["checkpoint"])
         self.styles: OrderedDict[str, Any] = OrderedDict()
@@ -31,8 +31,8 @@ class StudentModel(PythonModel):
         params: transform, strength, smoothing, compat as in `pcakd stylize`; format "JPEG", "PNG" or "WEBP"; quality.
         """
         from pcakd.errors import PcakdError
-        from pcakd.images import encode_photo
-        from pcakd.stylizer import StylizeOptions
+        from pcakd.photos.images import encode_photo
+        from pcakd.stylize.stylizer import StylizeOptions
 
         chosen = dict(params or {})
         image_format, quality = chosen.pop("format", "JPEG"), int(chosen.pop("quality", 95))

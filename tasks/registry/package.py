@@ -7,9 +7,9 @@ from typing import Any
 
 import numpy as np
 
-from pcakd.checkpoint import load_checkpoint
-from pcakd.images import encode_photo, to_image
-from pcakd.stylizer import Stylizer
+from pcakd.photos.images import encode_photo, to_image
+from pcakd.student.checkpoint import load_checkpoint
+from pcakd.stylize.stylizer import Stylizer
 from tasks.registry.names import CHECKPOINT_FILE, EXAMPLE_FILES
 
 REQUIREMENTS = ("mlflow", "torch", "numpy", "pillow", "safetensors", "pandas")

@@ -11,8 +11,8 @@ from typing import Any
 
 import numpy as np
 
-from pcakd.checkpoint import load_checkpoint
 from pcakd.errors import FatalError, PcakdError, TransientError
+from pcakd.student.checkpoint import load_checkpoint
 from tasks.registry.gate import Decision, Gate, decide
 from tasks.registry.names import (
     CHALLENGER,

@@ -6,7 +6,7 @@ import tempfile
 from pathlib import Path
 
 from pcakd.errors import CheckpointError, TransientError, UsageError
-from pcakd.resolve import Located
+from pcakd.student.address import Located
 from tasks.registry.names import CHECKPOINT_FILE, DIGEST_TAG
 from tasks.settings import Settings, quiet_environment
 from tasks.tracking.store import client_for, sqlite_file
@@ -78,7 +78,7 @@ def _holds(path: Path, digest: str) -> bool:
     """Whether a file is there, whole, and holds the weights of a digest ("": of any, for versions of other tools)."""
     if not path.is_file():
         return False
-    from pcakd.checkpoint import digest_tensors, read_tensors
+    from pcakd.student.checkpoint import digest_tensors, read_tensors
 
     try:
         return digest_tensors(read_tensors(path)[0]) == digest or not digest

@@ -1,11 +1,11 @@
 """Sharding: a folder or bucket of photos becomes Parquet shards, on Ray.
 
 from pcakd.shards import ShardConfig
-from tasks.shard import shard_dataset
+from tasks.shards import shard_dataset
 
 report = shard_dataset(ShardConfig(source="s3://photos", dest="s3://shards/photos-512"))
 """
 
-from tasks.shard.job import ShardReport, dry_run, shard_dataset
+from tasks.shards.job import ShardReport, dry_run, shard_dataset
 
 __all__ = ["ShardReport", "dry_run", "shard_dataset"]

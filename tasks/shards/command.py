@@ -82,7 +82,7 @@ def shard(
     if dry_run:
         return _dry_run(config)
     from pcakd.cli.progress import progress
-    from tasks.shard import shard_dataset
+    from tasks.shards import shard_dataset
 
     report = shard_dataset(config, retry_failed=retry_failed, progress=progress)
     _summary(report, dest, retry_failed)
@@ -90,7 +90,7 @@ def shard(
 
 
 def _dry_run(config) -> int:
-    from tasks.shard import dry_run
+    from tasks.shards import dry_run
 
     found = dry_run(config)
     click.echo(f"{found['objects']:,} objects, {megabytes(found['bytes'])}; nothing was written")

@@ -30,11 +30,11 @@ from pcakd.shards.schema import DUPLICATE, MAY_PASS, OK, SPLITS
 from pcakd.shards.tables import read_listing, write_listing
 from pcakd.storage import ObjectInfo, Storage, open_places
 from pcakd.storage.stage import canonical_json, read_manifest, stage_key, write_manifest
-from tasks.cluster import ray_cluster
-from tasks.remote import run_all
-from tasks.shard.objects import Ledger, read_outcomes, write_objects
-from tasks.shard.pack import pack_shard
-from tasks.shard.part import PartJob, PartResult, do_part, outcome_file, probe
+from tasks.cluster.attach import ray_cluster
+from tasks.cluster.calls import run_all
+from tasks.shards.objects import Ledger, read_outcomes, write_objects
+from tasks.shards.pack import pack_shard
+from tasks.shards.part import PartJob, PartResult, do_part, outcome_file, probe
 
 Progress = Callable[[str, int], AbstractContextManager[Callable[[int], None]]]
 """`with progress("photos", total) as advance: advance(n)`."""

@@ -16,7 +16,7 @@ from pcakd.shards.report import Statistics
 from pcakd.shards.schema import DUPLICATE, OBJECTS_SCHEMA, OK
 from pcakd.storage import Storage
 from pcakd.storage.parquet import parquet_writer, read_parquet
-from tasks.shard.part import outcome_file
+from tasks.shards.part import outcome_file
 
 ROWS = 10_000
 """Rows of a row group, and what is held in memory at a time."""

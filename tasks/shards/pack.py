@@ -10,7 +10,7 @@ from pcakd.shards.plan import ShardPlan, part_name
 from pcakd.shards.tables import write_shard
 from pcakd.storage import Storage
 from pcakd.storage.parquet import open_parquet
-from tasks.shard.part import photos_file
+from tasks.shards.part import photos_file
 
 
 def pack_shard(dest: Storage, work: Storage, plan: ShardPlan, finished: bool) -> ShardInfo:

@@ -25,7 +25,7 @@ def shard_stage(session: Session, *, source: str, **options: Any) -> StageResult
     output = StageOutput.open(session.workspace, STAGE, inputs=inputs, params=params)
 
     def make(work: StageWork) -> dict[str, Any]:
-        from tasks.shard import shard_dataset
+        from tasks.shards import shard_dataset
 
         session.attach_ray()
         config = ShardConfig(source=source, dest=work.storage.uri(), **options)

@@ -7,7 +7,7 @@ from contextlib import ExitStack, contextmanager
 from typing import Any
 
 from pcakd.storage import Storage, open_storage
-from tasks.cluster import ray_cluster
+from tasks.cluster.attach import ray_cluster
 from tasks.settings import Settings
 from tasks.tracking import Tracker, open_tracker
 

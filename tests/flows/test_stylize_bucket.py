@@ -11,7 +11,7 @@ import pytest
 
 from tests.corpus import good_photos
 from tests.servers.processes import ROOT, prefect_server
-from tests.tasks.stylize_bucket import jobs
+from tests.tasks.bulk import jobs
 
 pytestmark = pytest.mark.slow
 

@@ -203,7 +203,7 @@ def test_a_worker_joins_ray_by_the_token_takes_no_ray_work_and_ends_with_its_nod
     worker = containers.start_ray("prefect_worker", environment=environment)
     containers.wait("prefect_worker", worker, "worker")
     code = (
-        "import ray; from tasks.cluster import ray_cluster\n"
+        "import ray; from tasks.cluster.attach import ray_cluster\n"
         "with ray_cluster():\n"
         "    print(len([n for n in ray.nodes() if n['Alive']]), ray.cluster_resources()['CPU'],"
         " ray.get(ray.remote(lambda: 'hello').remote()))"

@@ -13,10 +13,10 @@ from pathlib import Path
 import pytest
 
 from pcakd import Stylizer
-from pcakd.checkpoint import Metadata, save_checkpoint
-from pcakd.images import read_photo
+from pcakd.photos.images import read_photo
 from pcakd.storage import Storage, open_storage, sha256_hex
 from pcakd.storage.parquet import read_parquet
+from pcakd.student.checkpoint import Metadata, save_checkpoint
 from tasks.registry import champion_of
 from tasks.registry.resolve import resolve_model
 from tasks.settings import Settings

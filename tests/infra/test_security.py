@@ -18,7 +18,7 @@ RUNS_CODE = {
 }
 """Calls that can run code which the data they read holds."""
 
-BETWEEN_PROCESSES = {"tasks/training_reports.py", "tasks/stylize_bucket/workers.py", "tasks/stylize_bucket/carried.py"}
+BETWEEN_PROCESSES = {"tasks/distillation/inbox.py", "tasks/bulk/workers.py", "tasks/bulk/carried.py"}
 """Modules that unpickle what another process of the same run sent through Ray, never what a storage holds."""
 
 

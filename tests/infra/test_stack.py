@@ -28,7 +28,7 @@ pytestmark = [pytest.mark.slow, pytest.mark.timeout(1500)]
 
 @pytest.fixture
 def stack(tmp_path, assets):
-    """Runs `python -m flows.stack` with its own ports and folder; down at the end whatever happens."""
+    """Runs `python -m infra.stack` with its own ports and folder; down at the end whatever happens."""
     environment = {
         **os.environ,
         **QUIET,
@@ -46,7 +46,7 @@ def stack(tmp_path, assets):
     }
 
     def call(word: str) -> str:
-        words = [sys.executable, "-m", "flows.stack", word]
+        words = [sys.executable, "-m", "infra.stack", word]
         done = subprocess.run(words, cwd=ROOT, env=environment, capture_output=True, text=True, check=False)
         logs = "".join(path.read_text()[-1500:] for path in (tmp_path / "stack" / "logs").glob("*.log"))
         assert done.returncode == 0, done.stderr + logs

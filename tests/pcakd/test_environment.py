@@ -9,7 +9,7 @@ from pcakd.errors import UsageError
 
 ROOT = Path(__file__).resolve().parents[2]
 OWN = re.compile(r"\bPCAKD_[A-Z0-9_]+\b")
-MODULES = [module for package in ("pcakd", "tasks", "flows") for module in (ROOT / package).rglob("*.py")]
+MODULES = [module for package in ("pcakd", "tasks", "flows", "infra") for module in (ROOT / package).rglob("*.py")]
 
 
 def test_the_code_mentions_no_variable_of_its_own_that_is_not_in_the_table():

@@ -1,6 +1,6 @@
 """The plain path: every step of style transfer as the paper writes it, on whole pictures, float32, slow and obvious.
 
-The oracle of pcakd.engine and the baseline of the benchmarks.
+The oracle of pcakd.stylize.engine and the baseline of the benchmarks.
 """
 
 from collections.abc import Mapping
@@ -9,10 +9,10 @@ import torch
 from torch import Tensor
 from torch.nn import functional as F
 
-from pcakd.masks import Mask
-from pcakd.student import LEVELS, Student
-from pcakd.style import Style
-from pcakd.transfer import Statistics, Transform, feature_statistics, transform_map
+from pcakd.student.network import LEVELS, Student
+from pcakd.stylize.masks import Mask
+from pcakd.stylize.style import Style
+from pcakd.stylize.transforms import Statistics, Transform, feature_statistics, transform_map
 
 _MIN_REGION = 1.0
 """Pixels of a level that a masked region must cover; a smaller one takes the whole photo's map there."""

@@ -10,7 +10,7 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
-from flows.stack.services import answers
+from infra.stack.services import answers
 from tasks.settings import QUIET
 
 ROOT = Path(__file__).resolve().parents[2]

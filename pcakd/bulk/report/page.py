@@ -12,8 +12,8 @@ from markupsafe import Markup
 from pcakd.bulk.report.charts import Column, Share, columns, share_bar
 from pcakd.bulk.report.sample import Example, Picture
 from pcakd.bulk.schema import OK, PENDING, STAGES, STATUSES
-from pcakd.sizes import shown_bytes
 from pcakd.storage.base import shown
+from pcakd.units import shown_bytes
 
 TO_DEST = "../" * 5
 """From `_pcakd/<job id>/snapshots/<n>/report/` to the destination."""

@@ -12,7 +12,7 @@ from PIL import Image
 
 from pcakd.bulk.schema import OK
 from pcakd.errors import AccessError, PhotoError, TransientError, UsageError
-from pcakd.images import encode_photo, read_photo, to_image
+from pcakd.photos.images import encode_photo, read_photo, to_image
 from pcakd.shards.tables import key_of
 from pcakd.storage import Storage
 

@@ -9,8 +9,8 @@ Results do not depend on how the photo was cut (to 1e-6); tests/reference holds 
 the same arithmetic.
 """
 
-from pcakd.engine.precision import PRECISIONS, Precision
-from pcakd.engine.run import (
+from pcakd.stylize.engine.precision import PRECISIONS, Precision
+from pcakd.stylize.engine.run import (
     EngineSettings,
     encode_statistics,
     photo_tensor,

@@ -8,8 +8,9 @@ convolution's weights: exact, and free at run time. Products are formed in float
 import torch
 from torch import Tensor, nn
 
-from pcakd.engine.precision import Precisions
-from pcakd.engine.rows import (
+from pcakd.student.network import Student
+from pcakd.stylize.engine.precision import Precisions
+from pcakd.stylize.engine.rows import (
     Cast,
     Concatenation,
     Convolution,
@@ -21,8 +22,7 @@ from pcakd.engine.rows import (
     Upsample,
     residual,
 )
-from pcakd.student import Student
-from pcakd.transfer import AffineMap
+from pcakd.stylize.transforms import AffineMap
 
 
 def fold(weight: Tensor, bias: Tensor, before: AffineMap) -> tuple[Tensor, Tensor]:

@@ -5,7 +5,7 @@ from typing import NamedTuple
 import torch
 from torch import Tensor
 
-from pcakd.transfer import Statistics
+from pcakd.stylize.transforms import Statistics
 
 CHUNK = 1 << 16
 """Pixels of one float32 product; products are summed in float64."""

@@ -14,7 +14,7 @@ from typing import Literal
 
 import torch
 
-from pcakd.student import Backbone
+from pcakd.student.network import Backbone
 
 Precision = Literal["auto", "fp32", "bf16"]
 PRECISIONS: tuple[Precision, ...] = ("auto", "fp32", "bf16")

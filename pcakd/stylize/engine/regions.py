@@ -6,10 +6,10 @@ import torch
 from torch import Tensor
 from torch.nn import functional as F
 
-from pcakd.engine.rows import PhotoRows, Rows
-from pcakd.masks import Mask
-from pcakd.style import Style
-from pcakd.transfer import AffineMap
+from pcakd.stylize.engine.rows import PhotoRows, Rows
+from pcakd.stylize.masks import Mask
+from pcakd.stylize.style import Style
+from pcakd.stylize.transforms import AffineMap
 
 MIN_PIXELS = 1.0
 """Pixels of a level that a region must cover; a smaller one takes the whole photo's map there."""

@@ -7,18 +7,18 @@ from typing import TypeVar
 import torch
 from torch import Tensor
 
-from pcakd.engine.folding import Network
-from pcakd.engine.memory import BASE, LARGE, STRIP_BYTES, choose_stored, default_limit, return_freed_memory
-from pcakd.engine.precision import PRECISIONS, Precision, precisions
-from pcakd.engine.regions import Matched, Regions
-from pcakd.engine.rows import PhotoRows, Rows, Stored
-from pcakd.engine.statistics import Moments, moments, sum_moments
 from pcakd.errors import UsageError
-from pcakd.masks import Mask
-from pcakd.strips import cut, map_strips, single_threaded
-from pcakd.student import LEVELS, Student
-from pcakd.style import Style
-from pcakd.transfer import AffineMap, Statistics, Transform, transform_map
+from pcakd.student.network import LEVELS, Student
+from pcakd.stylize.engine.folding import Network
+from pcakd.stylize.engine.memory import BASE, LARGE, STRIP_BYTES, choose_stored, default_limit, return_freed_memory
+from pcakd.stylize.engine.moments import Moments, moments, sum_moments
+from pcakd.stylize.engine.precision import PRECISIONS, Precision, precisions
+from pcakd.stylize.engine.regions import Matched, Regions
+from pcakd.stylize.engine.rows import PhotoRows, Rows, Stored
+from pcakd.stylize.masks import Mask
+from pcakd.stylize.strips import cut, map_strips, single_threaded
+from pcakd.stylize.style import Style
+from pcakd.stylize.transforms import AffineMap, Statistics, Transform, transform_map
 
 T = TypeVar("T")
 
@@ -31,7 +31,7 @@ class EngineSettings:
     """How the engine computes; the result is the same but for the precision's rounding."""
 
     precision: Precision = "fp32"
-    """"fp32", "bf16" or "auto" (see `pcakd.engine.precision`)."""
+    """"fp32", "bf16" or "auto" (see `pcakd.stylize.engine.precision`)."""
     memory_limit: int | None = None
     """Bytes that the process (on a GPU: the features on it) should stay below; None picks by device.
     Features that do not fit are computed again: slower, same result. Very large photos in little memory can

@@ -3,9 +3,9 @@
 import torch
 from torch import Tensor
 
-from pcakd.smoothing.plain import EPSILON, RADIUS, box_mean, guided_filter
-from pcakd.smoothing.running import filter_pixels
-from pcakd.strips import cut
+from pcakd.stylize.smoothing.plain import EPSILON, RADIUS, box_mean, guided_filter
+from pcakd.stylize.smoothing.running import filter_pixels
+from pcakd.stylize.strips import cut
 
 __all__ = ["EPSILON", "RADIUS", "box_mean", "filter_pixels", "guided_filter", "smooth", "smooth_pixels"]
 

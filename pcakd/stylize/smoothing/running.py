@@ -11,7 +11,7 @@ from itertools import pairwise
 import torch
 from torch import Tensor
 
-from pcakd.strips import map_strips
+from pcakd.stylize.strips import map_strips
 
 RESTART = 64
 """Rows after which the running sums of slopes are summed anew; threads take bands of whole multiples."""

@@ -13,7 +13,7 @@ from pcakd.bulk.naming import (
     output_key,
 )
 from pcakd.errors import UsageError
-from pcakd.images import FORMATS
+from pcakd.photos.images import FORMATS
 from pcakd.storage import LocalStorage
 
 ODD = st.sampled_from(

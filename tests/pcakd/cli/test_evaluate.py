@@ -3,7 +3,7 @@ import json
 import pytest
 from PIL import Image
 
-from pcakd.checkpoint import save_checkpoint
+from pcakd.student.checkpoint import save_checkpoint
 from tests.command import pcakd
 from tests.corpus import photograph
 from tests.models import random_checkpoint

@@ -8,9 +8,9 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from pcakd.checkpoint import save_checkpoint
 from pcakd.cli.stylize import plan_outputs
 from pcakd.errors import UsageError
+from pcakd.student.checkpoint import save_checkpoint
 from tests.command import ROOT, pcakd
 from tests.corpus import bad_photos, encode, photograph
 from tests.models import random_checkpoint

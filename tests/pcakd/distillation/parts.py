@@ -6,7 +6,7 @@ import numpy as np
 import torch
 
 from pcakd.distillation import Recipe
-from pcakd.pca import Eigenbases, Moments, Widths, fit
+from pcakd.eigenbases.pca import Eigenbases, Moments, Widths, fit
 from pcakd.teacher import Teacher
 from pcakd.teacher.student import StudentTeacher, student_info
 from tests.models import random_checkpoint

@@ -6,7 +6,7 @@ from pcakd.distillation.closed_form import fit_decoder, fit_encoder, teacher_act
 from pcakd.distillation.data import Crops
 from pcakd.distillation.validation import unexplained
 from pcakd.distillation.whitening import WhitenedConv2d, folded, whiten
-from pcakd.student import Student, StudentSpec
+from pcakd.student.network import Student, StudentSpec
 from tests.pcakd.distillation import parts
 
 

@@ -7,10 +7,10 @@ from pcakd.distillation import Crops, FolderPhotos
 from pcakd.distillation.data import BLOCK, Cached
 from pcakd.distillation.shards import ShardPhotos, open_photos
 from pcakd.errors import UsageError
-from pcakd.images import read_photo
+from pcakd.photos.images import read_photo
 from pcakd.shards import open_dataset
 from tests.pcakd.distillation import parts
-from tests.tasks.test_eigenbases import jpeg, write_dataset
+from tests.tasks.eigenbases.test_job import jpeg, write_dataset
 
 
 def test_a_crop_depends_on_seed_and_number_alone():

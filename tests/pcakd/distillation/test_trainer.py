@@ -10,7 +10,7 @@ import torch
 
 from pcakd.distillation import Diverged, Trainer
 from pcakd.errors import CheckpointError, UsageError
-from pcakd.student import Student
+from pcakd.student.network import Student
 from tests.command import ROOT
 from tests.pcakd.distillation import parts
 

@@ -2,10 +2,10 @@ import numpy as np
 import pytest
 import torch
 
+from pcakd.eigenbases.extraction import CONSTANT, TOO_SMALL, Extraction, accumulate, crop_of, targets
+from pcakd.eigenbases.pca import Widths, fit, lift
 from pcakd.errors import UsageError
-from pcakd.extraction import CONSTANT, TOO_SMALL, Extraction, accumulate, crop_of, targets
-from pcakd.pca import Widths, fit, lift
-from pcakd.student import Student, StudentSpec
+from pcakd.student.network import Student, StudentSpec
 from pcakd.teacher.student import StudentTeacher, student_info
 
 
@@ -57,7 +57,7 @@ def test_batched_features_give_the_same_moments_up_to_float32(teacher, photos, b
         torch.testing.assert_close(one.covariance(level), many.covariance(level), rtol=1e-5, atol=1e-8)
 
 
-@pytest.mark.filterwarnings("ignore::pcakd.pca.RankWarning")
+@pytest.mark.filterwarnings("ignore::pcakd.eigenbases.pca.RankWarning")
 def test_targets_lift_to_the_best_approximation_of_the_centred_features(teacher, photos):
     extraction = Extraction(crop=32)
     moments, _ = accumulate(photos, teacher, extraction)

@@ -2,9 +2,9 @@ import pytest
 import torch
 from safetensors import safe_open
 
-from pcakd.eigenbases import eigenbases_bytes, eigenbases_digest, load_eigenbases, moments_bytes, moments_from
+from pcakd.eigenbases.files import eigenbases_bytes, eigenbases_digest, load_eigenbases, moments_bytes, moments_from
+from pcakd.eigenbases.pca import Moments, Widths, fit
 from pcakd.errors import CheckpointError
-from pcakd.pca import Moments, Widths, fit
 
 TEACHER = {"id": "t", "digest": "0" * 64}
 

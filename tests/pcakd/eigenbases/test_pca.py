@@ -7,8 +7,19 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from pcakd.eigenbases.pca import (
+    Eigenbases,
+    Moments,
+    RankWarning,
+    Widths,
+    eigenvectors,
+    fit,
+    lift,
+    merge,
+    project,
+    unexplained,
+)
 from pcakd.errors import FatalError, UsageError
-from pcakd.pca import Eigenbases, Moments, RankWarning, Widths, eigenvectors, fit, lift, merge, project, unexplained
 
 CHANNELS = (3, 5, 4, 6)
 WHOLE = Widths(channels=CHANNELS)

@@ -5,7 +5,7 @@ from skimage.color import rgb2lab
 from pcakd.evaluation.graded import Grade
 from pcakd.evaluation.methods import baselines, linear_monge_kantorovich, model_method, reinhard
 from pcakd.evaluation.metrics import psnr
-from pcakd.stylizer import StylizeOptions, Stylizer
+from pcakd.stylize.stylizer import StylizeOptions, Stylizer
 from tests.corpus import photograph
 from tests.models import random_checkpoint
 

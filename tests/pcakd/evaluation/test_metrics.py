@@ -2,8 +2,8 @@ import numpy as np
 import pytest
 import torch
 
-from pcakd.checkpoint import save_checkpoint
 from pcakd.evaluation.metrics import PSNR_CAP, StyleLoss, ciede2000, edge_ssim, luminance_ssim, psnr, stray_gradients
+from pcakd.student.checkpoint import save_checkpoint
 from pcakd.teacher import load_teacher
 from tests.corpus import photograph
 from tests.models import random_checkpoint

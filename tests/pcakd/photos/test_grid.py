@@ -1,6 +1,6 @@
 from PIL import Image
 
-from pcakd.grid import photo_grid
+from pcakd.photos.grid import photo_grid
 from tests.corpus import photograph
 
 

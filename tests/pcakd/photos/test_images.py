@@ -6,7 +6,7 @@ import pytest
 from PIL import Image, ImageCms
 
 from pcakd.errors import PhotoError, UsageError
-from pcakd.images import encode_photo, format_for, read_photo, to_image
+from pcakd.photos.images import encode_photo, format_for, read_photo, to_image
 from tests.corpus import bad_photos, encode, odd_photos, photograph
 
 

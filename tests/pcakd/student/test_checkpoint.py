@@ -2,9 +2,9 @@ import pytest
 import torch
 from safetensors.torch import save_file
 
-from pcakd.checkpoint import Metadata, load_checkpoint, save_checkpoint
 from pcakd.errors import CheckpointError
-from pcakd.student import StudentSpec
+from pcakd.student.checkpoint import Metadata, load_checkpoint, save_checkpoint
+from pcakd.student.network import StudentSpec
 from tests.models import random_checkpoint
 
 

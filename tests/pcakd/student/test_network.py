@@ -2,7 +2,7 @@ import pytest
 import torch
 
 from pcakd.errors import UsageError
-from pcakd.student import Student, StudentSpec, residual, upsample
+from pcakd.student.network import Student, StudentSpec, residual, upsample
 from tests.models import random_checkpoint
 
 BACKBONES = ["vgg", "mobilenet"]

@@ -4,9 +4,9 @@ import pytest
 import torch
 from safetensors.torch import load_file
 
-from pcakd.checkpoint import student_tensors
 from pcakd.errors import CheckpointError
-from pcakd.released import import_released
+from pcakd.student.checkpoint import student_tensors
+from pcakd.student.released import import_released
 
 
 @pytest.mark.parametrize("backbone", ["vgg", "mobilenet"])

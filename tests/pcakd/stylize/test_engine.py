@@ -4,14 +4,14 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from pcakd import engine
-from pcakd.engine import memory, run
-from pcakd.engine.statistics import moments, sum_moments
 from pcakd.errors import UsageError
-from pcakd.masks import read_mask
-from pcakd.strips import cut, map_strips
-from pcakd.style import Style
-from pcakd.transfer import TRANSFORMS, feature_statistics
+from pcakd.stylize import engine
+from pcakd.stylize.engine import memory, run
+from pcakd.stylize.engine.moments import moments, sum_moments
+from pcakd.stylize.masks import read_mask
+from pcakd.stylize.strips import cut, map_strips
+from pcakd.stylize.style import Style
+from pcakd.stylize.transforms import TRANSFORMS, feature_statistics
 from tests.corpus import photograph
 from tests.models import random_checkpoint
 from tests.reference import plain

@@ -6,7 +6,7 @@ import torch
 from PIL import Image
 
 from pcakd.errors import PhotoError, UsageError
-from pcakd.masks import read_mask
+from pcakd.stylize.masks import read_mask
 
 
 def test_flat_colours_are_labels_and_black_is_none():

@@ -8,8 +8,9 @@ from hypothesis import strategies as st
 
 from pcakd import Style, StylizeOptions, Stylizer
 from pcakd.evaluation.graded import Grade, graded_pair
-from pcakd.images import read_photo
-from pcakd.matching import (
+from pcakd.photos.images import read_photo
+from pcakd.student.released import import_released
+from pcakd.stylize.matched_grade import (
     CELL,
     NO_GRADE,
     SIDE,
@@ -19,7 +20,6 @@ from pcakd.matching import (
     pool_cells,
     shrink,
 )
-from pcakd.released import import_released
 from tests.corpus import photograph
 from tests.models import random_checkpoint
 

@@ -4,9 +4,9 @@ import numpy as np
 import pytest
 import torch
 
-from pcakd.released import import_released
-from pcakd.smoothing import smooth
-from pcakd.stylizer import StylizeOptions, Stylizer
+from pcakd.student.released import import_released
+from pcakd.stylize.smoothing import smooth
+from pcakd.stylize.stylizer import StylizeOptions, Stylizer
 
 TOLERANCE = {"vgg": (2e-3, 5e-5), "mobilenet": (2e-4, 2e-5)}
 """Largest and mean difference from the authors' arrays, on 0..1."""

@@ -3,7 +3,7 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from pcakd.smoothing import EPSILON, RADIUS, box_mean, guided_filter, smooth, smooth_pixels
+from pcakd.stylize.smoothing import EPSILON, RADIUS, box_mean, guided_filter, smooth, smooth_pixels
 from tests.corpus import photograph
 
 

@@ -6,8 +6,8 @@ import torch
 from PIL import Image
 
 from pcakd.errors import UsageError
-from pcakd.images import Photo, encode_photo, read_photo
-from pcakd.stylizer import StylizeOptions, Stylizer, pick_device, resize_like_authors
+from pcakd.photos.images import Photo, encode_photo, read_photo
+from pcakd.stylize.stylizer import StylizeOptions, Stylizer, pick_device, resize_like_authors
 from tests.corpus import photograph
 from tests.models import random_checkpoint
 

@@ -3,7 +3,7 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from pcakd.transfer import CHUNK, Statistics, feature_statistics, symmetric_power, transform_map
+from pcakd.stylize.transforms import CHUNK, Statistics, feature_statistics, symmetric_power, transform_map
 
 SIZES = st.integers(1, 9)
 SEEDS = st.integers(0, 2**31)

@@ -3,9 +3,9 @@ import torch
 import torchvision
 from safetensors.torch import load_file, save_file
 
-from pcakd.checkpoint import Metadata, save_checkpoint
 from pcakd.errors import CheckpointError, UsageError
-from pcakd.student import Student, StudentSpec
+from pcakd.student.checkpoint import Metadata, save_checkpoint
+from pcakd.student.network import Student, StudentSpec
 from pcakd.teacher import TEACHERS, load_teacher
 
 PITCH = {"vgg": (1, 2, 4, 8), "mobilenet": (2, 4, 8, 16)}

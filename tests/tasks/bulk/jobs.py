@@ -9,9 +9,9 @@ from PIL import Image
 
 from pcakd import Stylizer
 from pcakd.bulk.ledger import Snapshot
-from pcakd.checkpoint import save_checkpoint
-from pcakd.images import FORMATS, encode_photo
+from pcakd.photos.images import FORMATS, encode_photo
 from pcakd.storage import Storage
+from pcakd.student.checkpoint import save_checkpoint
 from tests.corpus import jpeg
 from tests.models import random_checkpoint
 

@@ -18,8 +18,8 @@ from pcakd.errors import PcakdError
 from pcakd.storage import Storage, open_storage
 from tests.corpus import Sample, bad_photos, good_photos, jpeg
 from tests.servers.fault_proxy import FaultProxy, Rule, fault_proxy
-from tests.tasks.shard.test_s3_job import ODD_KEYS
-from tests.tasks.stylize_bucket import jobs
+from tests.tasks.bulk import jobs
+from tests.tasks.shards.test_s3_job import ODD_KEYS
 
 pytestmark = [pytest.mark.slow, pytest.mark.timeout(1200)]
 FAULTS = {"503": 0.05, "reset": 0.01, "cut": 0.01, "drop_response": 0.01}
@@ -234,7 +234,7 @@ def test_two_runs_that_both_think_they_are_alone_lose_and_double_nothing(ceph, c
     places = (command.source.uri(), command.dest.uri(), command.style, command.model)
     both = [
         subprocess.Popen(
-            [sys.executable, "-m", "tests.tasks.stylize_bucket.unleased", *map(str, places)],
+            [sys.executable, "-m", "tests.tasks.bulk.unleased", *map(str, places)],
             env=os.environ | {"PCAKD_S3_ENDPOINT_URL": proxy.url, "RAY_ADDRESS": "", "PCAKD_NUM_CPUS": "1"},
         )
         for _ in range(2)

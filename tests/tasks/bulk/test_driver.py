@@ -8,10 +8,10 @@ import pytest
 from pcakd.bulk import RunOptions
 from pcakd.errors import FatalError, TransientError
 from pcakd.storage import open_storage
+from tasks.bulk import driver as driver_module
+from tasks.bulk.driver import MANY_LOST, OUTAGE, Driver, OutageError, TooManyFailedError
+from tasks.bulk.progress import BulkProgress
 from tasks.lease import SupersededError, acquire
-from tasks.stylize_bucket import driver as driver_module
-from tasks.stylize_bucket.driver import MANY_LOST, OUTAGE, Driver, OutageError, TooManyFailedError
-from tasks.stylize_bucket.progress import BulkProgress
 from tests.pcakd.bulk.made import fill, ledger, row
 
 BLOCK = 4

@@ -8,11 +8,11 @@ import pytest
 
 from pcakd.errors import NotFoundError, UsageError
 from pcakd.storage import open_storage
-from tasks.stylize_bucket import BucketJob, RunOptions, pipeline, stylize_bucket
-from tasks.stylize_bucket.driver import TooManyFailedError
-from tasks.stylize_bucket.workers import Stylize
+from tasks.bulk import BucketJob, RunOptions, pipeline, stylize_bucket
+from tasks.bulk.driver import TooManyFailedError
+from tasks.bulk.workers import Stylize
 from tests.corpus import bad_photos, good_photos, jpeg, odd_photos
-from tests.tasks.stylize_bucket import jobs
+from tests.tasks.bulk import jobs
 
 slow = pytest.mark.slow
 
@@ -85,7 +85,7 @@ def test_a_job_its_second_run_and_what_changed_since(places, ray_cluster):
     assert "good-0002.jpg" in jobs.outputs(places.dest)
 
     # Nothing to do: no Ray, no photo read or written.
-    code = "import sys; from tests.tasks.stylize_bucket.test_job import again; again(*sys.argv[1:])"
+    code = "import sys; from tests.tasks.bulk.test_job import again; again(*sys.argv[1:])"
     words = [sys.executable, "-c", code, str(places.folder)]
     done = subprocess.run(words, capture_output=True, text=True, check=False, env=os.environ)
     assert done.returncode == 0, done.stderr

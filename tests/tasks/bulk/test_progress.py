@@ -7,13 +7,13 @@ import sys
 
 import pytest
 
-from tasks.stylize_bucket import progress as module
-from tasks.stylize_bucket.progress import BulkProgress, Counts, duration, text
+from tasks.bulk import progress as module
+from tasks.bulk.progress import BulkProgress, Counts, duration, text
 
 SCRIPT = """
 import time
-from tasks.stylize_bucket import progress as module
-from tasks.stylize_bucket.progress import BulkProgress, Counts
+from tasks.bulk import progress as module
+from tasks.bulk.progress import BulkProgress, Counts
 module.LINE_EVERY_S = 0.0
 with BulkProgress(show=True) as progress:
     progress.phase("starting Ray")

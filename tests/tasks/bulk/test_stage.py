@@ -10,13 +10,14 @@ from mlflow.entities import Run
 
 from pcakd.errors import FatalError
 from pcakd.storage import open_storage
+from tasks.bulk.stage import stylize_stage
 from tasks.settings import Settings
-from tasks.stages import open_session, stylize_stage
+from tasks.stages.session import open_session
 from tests.conftest import missing
 from tests.corpus import bad_photos, good_photos, jpeg, odd_photos
 from tests.pcakd.bulk.report.looked_at import check_in_browser
 from tests.servers.browser import browser, served, why_not
-from tests.tasks.stylize_bucket import jobs
+from tests.tasks.bulk import jobs
 
 pytestmark = pytest.mark.slow
 

@@ -10,12 +10,12 @@ from PIL import Image
 
 from pcakd.bulk.schema import ITEM_SCHEMA
 from pcakd.errors import AccessError, FatalError, NotFoundError, PhotoError, TransientError, UsageError
-from pcakd.images import read_photo
+from pcakd.photos.images import read_photo
 from pcakd.storage import open_storage, sha256_hex
-from tasks.stylize_bucket import workers
-from tasks.stylize_bucket.carried import image_of, pack, photo_of, unpack, unpack_rows, with_image
-from tasks.stylize_bucket.pipeline import BLOCK_ITEMS, Plan, cut_into_blocks
-from tasks.stylize_bucket.workers import STOP, Work, fetch, shrunk, status_of, store
+from tasks.bulk import workers
+from tasks.bulk.carried import image_of, pack, photo_of, unpack, unpack_rows, with_image
+from tasks.bulk.pipeline import BLOCK_ITEMS, Plan, cut_into_blocks
+from tasks.bulk.workers import STOP, Work, fetch, shrunk, status_of, store
 from tests.corpus import bad_photos, good_photos, odd_photos
 
 

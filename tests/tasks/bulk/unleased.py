@@ -1,10 +1,10 @@
-"""A bulk job whose lease is always free; `python -m tests.tasks.stylize_bucket.unleased SOURCE DEST STYLE MODEL`."""
+"""A bulk job whose lease is always free; `python -m tests.tasks.bulk.unleased SOURCE DEST STYLE MODEL`."""
 
 import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
 
-from tasks.stylize_bucket import BucketJob, RunOptions, job, stylize_bucket
+from tasks.bulk import BucketJob, RunOptions, job, stylize_bucket
 
 
 class Free:

@@ -1,7 +1,7 @@
 import pytest
 
 from pcakd.errors import TransientError, UsageError
-from tasks.cluster import ray_cluster
+from tasks.cluster.attach import ray_cluster
 
 
 @pytest.fixture(autouse=True)

@@ -3,7 +3,7 @@ import os
 import pytest
 
 from pcakd.errors import PhotoError, TransientError
-from tasks.remote import WorkerLostError, run_all
+from tasks.cluster.calls import WorkerLostError, run_all
 
 pytestmark = pytest.mark.slow
 

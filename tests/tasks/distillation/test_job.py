@@ -11,16 +11,16 @@ import pytest
 import torch
 from PIL import Image
 
-from pcakd.checkpoint import Metadata, load_checkpoint, save_checkpoint
 from pcakd.distillation import Trainer
 from pcakd.distillation.job import DistillConfig, prepare, run_here
 from pcakd.distillation.trainer import StepReport
-from pcakd.eigenbases import eigenbases_bytes, eigenbases_from
+from pcakd.eigenbases.files import eigenbases_bytes, eigenbases_from
+from pcakd.eigenbases.pca import Moments, Widths, fit
 from pcakd.errors import UsageError
-from pcakd.pca import Moments, Widths, fit
 from pcakd.storage import open_storage
+from pcakd.student.checkpoint import Metadata, load_checkpoint, save_checkpoint
 from pcakd.teacher import load_teacher
-from tasks.distill import RayOptions, ddp_workers, distill, train, warn_of_waiting
+from tasks.distillation.job import RayOptions, ddp_workers, distill, train, warn_of_waiting
 from tasks.lease import SupersededError, acquire
 from tests.command import pcakd
 from tests.pcakd.distillation import parts

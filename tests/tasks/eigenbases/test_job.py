@@ -16,23 +16,23 @@ import pytest
 import torch
 from PIL import Image
 
-from pcakd.checkpoint import Metadata, save_checkpoint
-from pcakd.eigenbases import load_eigenbases, moments_from
+from pcakd.eigenbases.extraction import Extraction, accumulate
+from pcakd.eigenbases.files import load_eigenbases, moments_from
+from pcakd.eigenbases.pca import Moments, Widths, fit
+from pcakd.eigenbases.targets import read_targets
 from pcakd.errors import TransientError, UsageError
-from pcakd.extraction import Extraction, accumulate
-from pcakd.images import read_photo
-from pcakd.pca import Moments, Widths, fit
+from pcakd.photos.images import read_photo
 from pcakd.shards import open_dataset, tables
 from pcakd.storage import open_storage
 from pcakd.storage.stage import write_manifest
-from pcakd.student import Student, StudentSpec
-from pcakd.targets import read_targets
+from pcakd.student.checkpoint import Metadata, save_checkpoint
+from pcakd.student.network import Student, StudentSpec
 from pcakd.teacher import load_teacher
-from tasks import eigenbases as stage
-from tasks.actors import scatter
-from tasks.eigenbases import FitConfig, collect_moments, fit_eigenbases
-from tasks.extractor import Extractor, Pool, extractors
-from tasks.pieces import Piece, cut_into_pieces, shard_rows
+from tasks.cluster.actors import scatter
+from tasks.eigenbases.extractor import Extractor, Pool, extractors
+from tasks.eigenbases.job import FitConfig, collect_moments, fit_eigenbases
+from tasks.eigenbases.job import job as stage
+from tasks.eigenbases.pieces import Piece, cut_into_pieces, shard_rows
 from tests.command import pcakd
 
 WIDTHS = Widths(channels=(2, 3, 4, 5))

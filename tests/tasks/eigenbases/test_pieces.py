@@ -1,7 +1,7 @@
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from tasks.pieces import LARGEST, cut_into_pieces
+from tasks.eigenbases.pieces import LARGEST, cut_into_pieces
 
 
 @settings(deadline=None, max_examples=40)

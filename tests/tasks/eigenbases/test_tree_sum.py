@@ -3,8 +3,8 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from pcakd.pca import Moments
-from tasks.merge import TreeSum
+from pcakd.eigenbases.pca import Moments
+from tasks.eigenbases.tree_sum import TreeSum
 
 
 def part(index):

@@ -21,9 +21,9 @@ from mlflow import MlflowClient
 from PIL import Image
 
 from pcakd import Stylizer
-from pcakd.checkpoint import checkpoint_bytes
 from pcakd.errors import CheckpointError, FatalError, TransientError, UsageError
-from pcakd.images import encode_photo
+from pcakd.photos.images import encode_photo
+from pcakd.student.checkpoint import checkpoint_bytes
 from tasks.registry import Gate, champion_of, promote, register, resolve_model
 from tasks.registry.register import use_store
 from tasks.settings import QUIET, Settings, embedded_uri

@@ -1,4 +1,4 @@
-"""`pcakd shard` where it needs no Ray; whole jobs are in tests/tasks/shard."""
+"""`pcakd shard` where it needs no Ray; whole jobs are in test_job.py."""
 
 import pytest
 

@@ -10,10 +10,10 @@ import pyarrow.parquet as pq
 import pytest
 
 from pcakd.errors import UsageError
-from pcakd.images import read_photo
+from pcakd.photos.images import read_photo
 from pcakd.shards import ShardConfig, ShardDataset, open_dataset
 from pcakd.storage.local import TEMPORARY
-from tasks.shard import shard_dataset
+from tasks.shards import shard_dataset
 from tests.command import pcakd, start_pcakd
 from tests.corpus import bad_photos, good_photos, jpeg, odd_photos
 
@@ -213,8 +213,8 @@ def test_a_photo_that_kills_its_worker_costs_only_itself(ray_cluster, tmp_path, 
     for sample in good_photos(6):
         (source / sample.name).write_bytes(sample.data)
     (source / "killer.jpg").write_bytes(jpeg(7))
-    monkeypatch.setattr("tasks.shard.job.do_part", deadly())
-    monkeypatch.setattr("tasks.shard.job.probe", deadly_probe())
+    monkeypatch.setattr("tasks.shards.job.do_part", deadly())
+    monkeypatch.setattr("tasks.shards.job.probe", deadly_probe())
     report = shard_dataset(ShardConfig(source=str(source), dest=str(tmp_path / "dest")))
     assert report.statistics["status"]["ok"] == 6
     assert report.statistics["status"]["crashed"] == 1
@@ -222,7 +222,7 @@ def test_a_photo_that_kills_its_worker_costs_only_itself(ray_cluster, tmp_path, 
 
 def deadly():
     """`do_part` that dies on killer.jpg unless it is told to leave it out."""
-    from tasks.shard.part import do_part
+    from tasks.shards.part import do_part
 
     def run(job, part, poison, finished):
         import os

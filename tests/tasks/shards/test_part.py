@@ -4,13 +4,13 @@ from typing import ClassVar
 
 import pytest
 
-import tasks.shard.part as part_module
+import tasks.shards.part as part_module
 from pcakd.errors import AccessError, TransientError
 from pcakd.shards.plan import Part
 from pcakd.shards.schema import SHARD_SCHEMA
 from pcakd.storage import LocalStorage, open_storage
 from pcakd.storage.parquet import read_parquet
-from tasks.shard.part import PartJob, do_part, outcome_file, photos_file, run_part
+from tasks.shards.part import PartJob, do_part, outcome_file, photos_file, run_part
 from tests.corpus import bad_photos, good_photos, odd_photos
 
 

@@ -7,7 +7,7 @@ import pytest
 from pcakd.errors import TransientError
 from pcakd.shards import ShardConfig, open_dataset
 from pcakd.storage import open_storage
-from tasks.shard import shard_dataset
+from tasks.shards import shard_dataset
 from tests.command import pcakd
 from tests.corpus import bad_photos, good_photos, jpeg
 from tests.servers.fault_proxy import Rule, fault_proxy
