@@ -1,0 +1,34 @@
+"""What the installed package promises: quick imports, its public names, pinned requirements."""
+
+import subprocess
+import sys
+
+from tests.conftest import ROOT
+
+
+def test_importing_the_method_loads_nothing_of_the_pipeline():
+    code = "import sys, pcakd; pcakd.Stylizer; print([m for m in ('ray', 'prefect', 'mlflow') if m in sys.modules])"
+    done = subprocess.run([sys.executable, "-c", code], cwd=ROOT, capture_output=True, text=True, check=True)
+    assert done.stdout.strip() == "[]"
+
+
+def test_the_help_page_does_not_wait_for_pytorch():
+    code = "import sys, flows.cli; print('torch' in sys.modules)"
+    done = subprocess.run([sys.executable, "-c", code], cwd=ROOT, capture_output=True, text=True, check=True)
+    assert done.stdout.strip() == "False"
+
+
+def test_the_public_names_are_what_the_readme_teaches():
+    import pcakd
+
+    assert pcakd.__all__ == ["Style", "StylizeOptions", "Stylizer"]
+    for name in pcakd.__all__:
+        assert getattr(pcakd, name).__name__ == name
+
+
+def test_the_lock_file_pins_exact_versions_and_names_no_index():
+    lines = (ROOT / "requirements.lock").read_text().splitlines()
+    assert lines
+    for line in lines:
+        assert "==" in line, line
+        assert "://" not in line, line
