@@ -17,16 +17,13 @@ numbered listing of items that a run works on, cut into *parts*; a *row* says wh
 from pcakd.bulk.job import BucketJob, Resolved, RunOptions, load_job, resolve
 from pcakd.bulk.ledger import Ledger, Snapshot
 from pcakd.bulk.plan import Plan, dry_run
-from pcakd.bulk.schema import FOLDER, ITEM_SCHEMA, MAY_PASS, OK, ROW_SCHEMA, STATUSES
+from pcakd.bulk.schema import FOLDER, ITEM_SCHEMA, ROW_SCHEMA
 from pcakd.bulk.totals import Totals
 
 __all__ = [
     "FOLDER",
     "ITEM_SCHEMA",
-    "MAY_PASS",
-    "OK",
     "ROW_SCHEMA",
-    "STATUSES",
     "BucketJob",
     "Ledger",
     "Plan",

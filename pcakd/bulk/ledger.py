@@ -28,10 +28,11 @@ import pyarrow as pa
 
 from pcakd.bulk.job import SELECTION, BucketJob, Resolved
 from pcakd.bulk.rows import carried_rows, merge_rows, pending_items, rows_bytes, rows_table
-from pcakd.bulk.schema import EXISTS, FOLDER, FORMAT, PART_ITEMS
+from pcakd.bulk.schema import FOLDER, FORMAT, PART_ITEMS
 from pcakd.bulk.snapshot import CollisionCheck, Item, items_table, open_manifest, plan_items
 from pcakd.bulk.totals import Totals
 from pcakd.errors import FatalError, NotFoundError, PcakdError
+from pcakd.photos.outcomes import EXISTS
 from pcakd.storage import ObjectInfo, Storage
 from pcakd.storage.parquet import read_parquet, write_parquet
 from pcakd.storage.stage import canonical_json

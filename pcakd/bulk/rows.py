@@ -7,8 +7,9 @@ from typing import Any
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from pcakd.bulk.schema import EXISTS, OK, ROW_SCHEMA
+from pcakd.bulk.schema import ROW_SCHEMA
 from pcakd.errors import FatalError
+from pcakd.photos.outcomes import EXISTS, OK
 from pcakd.shards.tables import key_of, text
 from pcakd.storage.parquet import parquet_options
 

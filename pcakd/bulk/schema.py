@@ -1,4 +1,4 @@
-"""The tables of a bulk job: items, rows, statuses."""
+"""The tables of a bulk job: items and rows."""
 
 import pyarrow as pa
 
@@ -54,38 +54,9 @@ ROW_SCHEMA = pa.schema(
     ]
 )
 """What became of an item. key, style, output: the item's; etag, size: of the bytes that were read (the item's own
-where none were); passing: may go well another time; error, message: class and words, of failures; sha256,
-output_size, width, height: of the output; *_s: seconds; worker: "host:pid"; model: with its alias resolved."""
+where none were); status: see `pcakd.photos.outcomes`; passing: may go well another time; error, message: class and
+words, of failures; sha256, output_size, width, height: of the output; *_s: seconds; worker: "host:pid"; model: with
+its alias resolved."""
 
 STAGES = ("fetch", "decode", "stylize", "encode", "put")
 """What a worker spends its time on; the row's columns are these names with "_s"."""
-
-OK = "ok"
-EXISTS = "exists"
-MISSING = "missing"
-DENIED = "denied"
-UNREACHABLE = "unreachable"
-CRASHED = "crashed"
-NO_MEMORY = "no-memory"
-PENDING = "pending"
-
-STATUSES = {
-    OK: "stylized and written",
-    EXISTS: "something else stands where the result belongs, and the policy is fail",
-    MISSING: "listed, but gone when it was fetched",
-    DENIED: "the storage lists it, but does not let it be read or the result be written",
-    UNREACHABLE: "the storage gave no whole answer after retries",
-    CRASHED: "it ended its worker process, or failed in an unforeseen way",
-    NO_MEMORY: "stylizing it did not fit in memory",
-    "empty": "0 bytes",
-    "not-an-image": "not in a known image format",
-    "truncated": "truncated or damaged",
-    "too-large": "over the limit of pixels or bytes",
-    "unsupported": "a picture that cannot be stylized or written",
-    PENDING: "not reached: the run ended before",
-}
-"""Status → what it means. Rows never say "pending": it is what totals call items without a row."""
-
-MAY_PASS = frozenset({MISSING, DENIED, UNREACHABLE, CRASHED, NO_MEMORY})
-"""Statuses that another run tries again; the others are in the object itself, or in the policy. What counts is a
-row's `passing`."""

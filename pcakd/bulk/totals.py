@@ -8,8 +8,9 @@ from typing import Any
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from pcakd.bulk.schema import OK, PENDING, STAGES
+from pcakd.bulk.schema import STAGES
 from pcakd.errors import FatalError
+from pcakd.photos.outcomes import OK, PENDING
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -2,13 +2,12 @@
 
 from pcakd.shards.config import ShardConfig
 from pcakd.shards.dataset import ShardDataset, ShardInfo, ShardRow, open_dataset
-from pcakd.shards.schema import OBJECTS_SCHEMA, SHARD_SCHEMA, SPLITS, STATUSES, TRAIN, VAL, split_of
+from pcakd.shards.schema import OBJECTS_SCHEMA, SHARD_SCHEMA, SPLITS, TRAIN, VAL, split_of
 
 __all__ = [
     "OBJECTS_SCHEMA",
     "SHARD_SCHEMA",
     "SPLITS",
-    "STATUSES",
     "TRAIN",
     "VAL",
     "ShardConfig",

@@ -6,7 +6,8 @@ from dataclasses import dataclass, field, fields
 import numpy as np
 import pyarrow as pa
 
-from pcakd.shards.schema import OK, SPLITS
+from pcakd.photos.outcomes import OK
+from pcakd.shards.schema import SPLITS
 from pcakd.shards.tables import shard_name
 from pcakd.storage import ObjectInfo
 

@@ -7,7 +7,7 @@ from typing import Any
 import numpy as np
 import pyarrow as pa
 
-from pcakd.shards.schema import OK, STATUSES
+from pcakd.photos.outcomes import OK, SHARD_STATUSES
 
 SIDE_EDGES = [0, 128, 256, 384, 512, 768, 1024, 1536, 2048, 3072, 4096, 8192, 16384]
 BYTES_EDGES = [0, *(1 << power for power in range(10, 31))]
@@ -42,7 +42,7 @@ class Statistics:
         """Counts by status and split, bytes, histograms (edges and counts; the last bin is open)."""
         return {
             "objects": self.status.total(),
-            "status": {name: self.status[name] for name in STATUSES if self.status[name]},
+            "status": {name: self.status[name] for name in SHARD_STATUSES if self.status[name]},
             "split": dict(sorted(self.split.items())),
             "source_bytes": self.source_bytes,
             "photo_bytes": self.photo_bytes,

@@ -1,4 +1,4 @@
-"""The tables of a sharded dataset: shards, the objects table beside them, statuses."""
+"""The tables of a sharded dataset: shards, and the objects table beside them."""
 
 import hashlib
 
@@ -39,35 +39,11 @@ OUTCOME_SCHEMA = pa.schema(
         pa.field("sha256", pa.string()),
     ]
 )
-"""What became of one object. detail: the reason in words; split, sizes, bytes, sha256: of photos that are ok."""
+"""What became of one object. status: see `pcakd.photos.outcomes`; detail: the reason in words; split, sizes, bytes,
+sha256: of photos that are ok."""
 
 OBJECTS_SCHEMA = pa.schema([*OUTCOME_SCHEMA, pa.field("shard", pa.string()), pa.field("duplicate_of", pa.string())])
 """One row for every object of the listing. shard: the file that holds the photo; duplicate_of: the key that does."""
-
-OK = "ok"
-DUPLICATE = "duplicate"
-MISSING = "missing"
-DENIED = "denied"
-UNREACHABLE = "unreachable"
-CRASHED = "crashed"
-
-STATUSES = {
-    OK: "in a shard",
-    DUPLICATE: "the same picture as an object before it",
-    MISSING: "listed, but gone when it was fetched",
-    DENIED: "the storage allows listing it, but not reading it",
-    UNREACHABLE: "the storage gave no whole answer after retries",
-    CRASHED: "decoding ended the worker process or failed in an unforeseen way",
-    "empty": "0 bytes",
-    "not-an-image": "not in a known image format",
-    "truncated": "truncated or damaged",
-    "too-large": "over the limit of pixels or bytes",
-    "unsupported": "a picture that cannot be put in a shard",
-}
-"""Status of an object → what it means. All but "ok" are left out of the shards."""
-
-MAY_PASS = frozenset({MISSING, DENIED, UNREACHABLE, CRASHED})
-"""Statuses that another try may change; the others are in the object itself."""
 
 TRAIN = "train"
 VAL = "val"

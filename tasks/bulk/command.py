@@ -206,7 +206,7 @@ def _counted(count: int, word: str) -> str:
 
 def _run(job: BucketJob, options: RunOptions) -> int:
     from pcakd.bulk.report import Report
-    from pcakd.bulk.schema import OK, STATUSES
+    from pcakd.photos.outcomes import BULK_STATUSES, OK
     from pcakd.storage import shown
     from tasks.bulk import BulkProgress, stylize_bucket
 
@@ -226,7 +226,7 @@ def _run(job: BucketJob, options: RunOptions) -> int:
         raise
     totals = report.totals
     for status, count in sorted(totals.status.items(), key=lambda pair: (pair[0] != OK, -pair[1])):
-        click.echo(f"  {status:<14} {count:>12,}  {STATUSES.get(status, '')}")
+        click.echo(f"  {status:<14} {count:>12,}  {BULK_STATUSES.get(status, '')}")
     click.echo(
         f"  {'all':<14} {totals.items:>12,}  {shown_bytes(totals.bytes_in)} in, {shown_bytes(totals.bytes_out)} out"
     )

@@ -15,8 +15,8 @@ import pyarrow as pa
 
 from pcakd.bulk.job import RunOptions
 from pcakd.bulk.ledger import Snapshot
-from pcakd.bulk.schema import CRASHED, OK, UNREACHABLE
 from pcakd.errors import FatalError, PcakdError, TransientError
+from pcakd.photos.outcomes import CRASHED, OK, UNREACHABLE
 from tasks.bulk.carried import Row
 from tasks.bulk.progress import BulkProgress, Counts
 from tasks.cluster.attach import ray_cluster

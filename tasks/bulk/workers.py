@@ -18,9 +18,9 @@ from typing import Any
 import pyarrow as pa
 from PIL import Image
 
-from pcakd.bulk.schema import CRASHED, DENIED, EXISTS, MAY_PASS, MISSING, NO_MEMORY, OK, UNREACHABLE
-from pcakd.errors import AccessError, FatalError, NotFoundError, PcakdError, PhotoError, TransientError, UsageError
+from pcakd.errors import PcakdError
 from pcakd.photos.images import FORMATS, Photo, check_pixels, encode_photo, max_pixels_default, peek_size, read_photo
+from pcakd.photos.outcomes import EXISTS, MAY_PASS, OK, check_bytes, ends_the_job, status_of
 from pcakd.shards.tables import key_of
 from pcakd.storage import LocalStorage, Storage, sha256_hex, shown
 from tasks.bulk.carried import (
@@ -35,9 +35,6 @@ from tasks.bulk.carried import (
     with_image,
     with_photo,
 )
-
-MAX_OBJECT_BYTES = 1 << 30
-"""Larger objects are not fetched: no photo of a size that is read needs more."""
 
 LARGE_PIXELS = 4 << 20
 """Photos of more pixels stay encoded between the workers: blocks that are large for Ray's object store make its
@@ -176,12 +173,11 @@ def _new(work: Work, item: dict[str, Any]) -> Head:
 def _read(work: Work, key: str, size: int) -> tuple[Row, bytes]:
     """(what it adds to the row, the content)."""
     row: Row = {"status": ""}
-    if size > MAX_OBJECT_BYTES:
-        message = f"{key}: has {size:,} bytes, over the limit of {MAX_OBJECT_BYTES:,}"
-        return {"status": "too-large", "error": "PhotoError", "message": message}, b""
     data, info = b"", None
-    with _failures(row), _timed(row, "fetch_s"):
-        data, info = work.source.read_with_info(key_of(key))
+    with _failures(row):
+        check_bytes(size, shown(key))
+        with _timed(row, "fetch_s"):
+            data, info = work.source.read_with_info(key_of(key))
     if info is not None:
         row |= {"etag": info.etag, "size": info.size}
     return row, data
@@ -267,40 +263,10 @@ def _failures(row: Row, *, writing: bool = False) -> Iterator[None]:
     try:
         yield
     except Exception as error:
-        status, passing = status_of(error, writing)
-        row |= {"status": status, "passing": passing, "error": type(error).__name__, "message": _line(error)}
-
-
-def status_of(error: Exception, writing: bool) -> tuple[str, bool]:
-    """(status, whether another try may go well). writing: the error is the destination's."""
-    match error:
-        case PhotoError():
-            status = error.reason
-        case AccessError():
-            # A destination that refuses one result refuses all.
-            status = STOP if error.credentials or writing else DENIED
-        case NotFoundError():
-            status = STOP if writing else MISSING
-        case TransientError():
-            status = UNREACHABLE
-        case FatalError():
-            status = STOP if writing else UNREACHABLE
-        case UsageError():
-            status = "unsupported"
-        case _ThereError():
-            status = EXISTS
-        case MemoryError():
-            status = NO_MEMORY
-        case RuntimeError() if _no_memory(error):
-            status = NO_MEMORY
-        case _:
-            status = CRASHED
-    return status, status in MAY_PASS
-
-
-def _no_memory(error: Exception) -> bool:
-    """PyTorch's: of a GPU its own class, of the CPU a text."""
-    return type(error).__name__ == "OutOfMemoryError" or "allocate memory" in str(error)
+        status = EXISTS if isinstance(error, _ThereError) else status_of(error)
+        if ends_the_job(error, writing=writing):
+            status = STOP
+        row |= {"status": status, "passing": status in MAY_PASS, "error": type(error).__name__, "message": _line(error)}
 
 
 def _line(error: Exception) -> str:

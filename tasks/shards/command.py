@@ -3,7 +3,7 @@
 import click
 
 from pcakd.errors import EXIT_OK, EXIT_PARTIAL
-from pcakd.shards.schema import OK, STATUSES
+from pcakd.photos.outcomes import OK, SHARD_STATUSES
 
 EXAMPLES = """\b
 Examples:
@@ -56,7 +56,7 @@ row for every object of SRC, stats.json, overview.png and, last, manifest.json."
 @click.option(
     "--retry-failed",
     is_flag=True,
-    help="Take again what failed for a reason that may pass: missing, denied, unreachable, crashed.",
+    help="Take again what failed for a reason that may pass: missing, denied, unreachable, crashed, no-memory.",
 )
 @click.option("--dry-run", is_flag=True, help="List and count SRC, write nothing.")
 def shard(
@@ -101,10 +101,9 @@ def _dry_run(config) -> int:
 
 def _summary(report, dest: str, retried: bool) -> None:
     statistics = report.statistics
-    for status in STATUSES:
-        if not (count := statistics["status"].get(status)):
-            continue
-        click.echo(f"  {status:<14} {count:>12,}  {STATUSES[status]}")
+    for status, meaning in SHARD_STATUSES.items():
+        if count := statistics["status"].get(status):
+            click.echo(f"  {status:<14} {count:>12,}  {meaning}")
     click.echo(f"  {'seen':<14} {statistics['objects']:>12,}  {megabytes(statistics['source_bytes'])}")
     shards = {name: split["shards"] for name, split in report.manifest["splits"].items()}
     splits = ", ".join(

@@ -23,10 +23,11 @@ from typing import Any
 import numpy as np
 
 from pcakd.errors import AccessError, FatalError, TransientError, UsageError
+from pcakd.photos.outcomes import DUPLICATE, MAY_PASS, OK
 from pcakd.shards.config import FORMAT, ShardConfig
 from pcakd.shards.dataset import ShardDataset, ShardInfo
 from pcakd.shards.plan import Part, Photos, cut_into_parts, first_of_each, lay_into_shards
-from pcakd.shards.schema import DUPLICATE, MAY_PASS, OK, SPLITS
+from pcakd.shards.schema import SPLITS
 from pcakd.shards.tables import read_listing, write_listing
 from pcakd.storage import ObjectInfo, Storage, open_places
 from pcakd.storage.stage import canonical_json, read_manifest, stage_key, write_manifest

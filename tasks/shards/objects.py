@@ -10,10 +10,11 @@ from typing import Any
 import numpy as np
 import pyarrow as pa
 
+from pcakd.photos.outcomes import DUPLICATE, OK
 from pcakd.shards.dataset import ShardDataset
 from pcakd.shards.plan import part_name
 from pcakd.shards.report import Statistics
-from pcakd.shards.schema import DUPLICATE, OBJECTS_SCHEMA, OK
+from pcakd.shards.schema import OBJECTS_SCHEMA
 from pcakd.storage import Storage
 from pcakd.storage.parquet import parquet_writer, read_parquet
 from tasks.shards.part import outcome_file

@@ -9,16 +9,14 @@ from typing import Any
 
 import pyarrow as pa
 
-from pcakd.errors import AccessError, FatalError, NotFoundError, PhotoError, TransientError, UsageError
+from pcakd.errors import PcakdError, TransientError
+from pcakd.photos.outcomes import CRASHED, OK, UNREACHABLE, check_bytes, ends_the_job, status_of
 from pcakd.shards.plan import Part
 from pcakd.shards.prepare import PreparedPhoto, prepare_photo
-from pcakd.shards.schema import CRASHED, DENIED, MISSING, OK, OUTCOME_SCHEMA, SPLITS, UNREACHABLE, split_of
+from pcakd.shards.schema import OUTCOME_SCHEMA, SPLITS, split_of
 from pcakd.shards.tables import text, write_shard
 from pcakd.storage import LocalStorage, ObjectInfo, Storage, shown
 from pcakd.storage.parquet import read_parquet, write_parquet
-
-MAX_OBJECT_BYTES = 1 << 30
-"""Larger objects are not fetched: no photo of a size that is read needs more."""
 
 READ_AHEAD_BYTES = 64 << 20
 READ_AHEAD_OBJECTS = 16
@@ -159,20 +157,14 @@ def _read_ahead(
 def _fetch(source: Storage, entry: ObjectInfo, poison: frozenset[str]) -> Fetched:
     if entry.key in poison:
         return Fetched(info=entry, status=CRASHED, detail="decoding it ended the worker process")
-    if entry.size > MAX_OBJECT_BYTES:
-        detail = f"has {entry.size:,} bytes, over the limit of {MAX_OBJECT_BYTES:,}"
-        return Fetched(info=entry, status="too-large", detail=detail)
     try:
+        check_bytes(entry.size, entry.key)
         data, info = source.read_with_info(entry.key)
         return Fetched(info=info, data=data)
-    except NotFoundError as error:
-        return Fetched(info=entry, status=MISSING, detail=str(error))
-    except AccessError as error:
-        if error.credentials:
+    except PcakdError as error:
+        if ends_the_job(error):
             raise
-        return Fetched(info=entry, status=DENIED, detail=str(error))
-    except (TransientError, FatalError, UsageError) as error:
-        return Fetched(info=entry, status=UNREACHABLE, detail=str(error))
+        return Fetched(info=entry, status=status_of(error), detail=str(error))
 
 
 def _watched(source: Storage, fetched: Iterator[tuple[ObjectInfo, Fetched]]) -> Iterator[tuple[ObjectInfo, Fetched]]:
@@ -198,12 +190,9 @@ def _prepare(job: PartJob, fetched: Fetched) -> PreparedPhoto | Fetched:
             quality=job.quality,
             max_pixels=job.max_pixels,
         )
-    except PhotoError as error:
-        return Fetched(info=fetched.info, status=error.reason, detail=str(error))
-    except MemoryError:
-        return Fetched(info=fetched.info, status="too-large", detail=f"{name}: does not fit in memory")
     except Exception as error:  # one photo must not end the job, whatever a decoder does with it
-        return Fetched(info=fetched.info, status=CRASHED, detail=f"{name}: {type(error).__name__}: {error}")
+        detail = str(error) if isinstance(error, PcakdError) else f"{name}: {type(error).__name__}: {error}"
+        return Fetched(info=fetched.info, status=status_of(error), detail=detail)
 
 
 def _shard_row(source: Storage, info: ObjectInfo, photo: PreparedPhoto) -> dict[str, Any]:

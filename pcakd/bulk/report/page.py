@@ -11,7 +11,8 @@ from markupsafe import Markup
 
 from pcakd.bulk.report.charts import Column, Share, columns, share_bar
 from pcakd.bulk.report.sample import Example, Picture
-from pcakd.bulk.schema import OK, PENDING, STAGES, STATUSES
+from pcakd.bulk.schema import STAGES
+from pcakd.photos.outcomes import BULK_STATUSES, OK, PENDING
 from pcakd.storage.base import shown
 from pcakd.units import shown_bytes
 
@@ -51,7 +52,7 @@ def render(
     return environment.get_template("report.html.j2").render(
         **report,
         headline=headline(report),
-        meaning=STATUSES,
+        meaning=BULK_STATUSES,
         ok=OK,
         pending=PENDING,
         stages=STAGES,

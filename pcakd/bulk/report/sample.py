@@ -10,9 +10,9 @@ import pyarrow as pa
 import pyarrow.compute as pc
 from PIL import Image
 
-from pcakd.bulk.schema import OK
 from pcakd.errors import AccessError, PhotoError, TransientError, UsageError
 from pcakd.photos.images import encode_photo, read_photo, to_image
+from pcakd.photos.outcomes import OK
 from pcakd.shards.tables import key_of
 from pcakd.storage import Storage
 

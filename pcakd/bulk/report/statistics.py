@@ -10,7 +10,8 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from pcakd.bulk.schema import OK, STAGES
+from pcakd.bulk.schema import STAGES
+from pcakd.photos.outcomes import OK
 
 SLOWEST = 1000
 MOST_STYLES = 1000

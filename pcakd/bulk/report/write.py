@@ -16,9 +16,9 @@ from pcakd.bulk.report.info import RunInfo
 from pcakd.bulk.report.page import render
 from pcakd.bulk.report.sample import Sample, style_pictures
 from pcakd.bulk.report.statistics import STAGES, Statistics
-from pcakd.bulk.schema import OK, PENDING
 from pcakd.bulk.totals import Totals
 from pcakd.errors import FatalError
+from pcakd.photos.outcomes import OK, PENDING
 from pcakd.storage import Storage
 
 FORMAT = 1

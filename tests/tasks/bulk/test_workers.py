@@ -9,13 +9,12 @@ import pytest
 from PIL import Image
 
 from pcakd.bulk.schema import ITEM_SCHEMA
-from pcakd.errors import AccessError, FatalError, NotFoundError, PhotoError, TransientError, UsageError
 from pcakd.photos.images import read_photo
 from pcakd.storage import open_storage, sha256_hex
 from tasks.bulk import workers
 from tasks.bulk.carried import image_of, pack, photo_of, unpack, unpack_rows, with_image
 from tasks.bulk.pipeline import BLOCK_ITEMS, Plan, cut_into_blocks
-from tasks.bulk.workers import STOP, Work, fetch, shrunk, status_of, store
+from tasks.bulk.workers import Work, fetch, shrunk, store
 from tests.corpus import bad_photos, good_photos, odd_photos
 
 
@@ -116,28 +115,6 @@ def test_under_fail_an_output_of_other_content_stays(work):
     assert work.dest.read("s/a.png") == b"mine"
     work.dest.delete("s/a.png")
     assert [unpack_rows(store(block, work))[0]["status"] for _ in range(2)] == ["ok", "ok"]  # its own is no other's
-
-
-@pytest.mark.parametrize(
-    ("error", "status", "writing"),
-    [
-        (PhotoError("x", reason="truncated"), ("truncated", False), False),
-        (NotFoundError("x"), ("missing", True), False),
-        (AccessError("x"), ("denied", True), False),
-        (AccessError("x", credentials=True), (STOP, False), False),
-        (TransientError("x"), ("unreachable", True), False),
-        (TransientError("x"), ("unreachable", True), True),
-        (AccessError("x"), (STOP, False), True),
-        (NotFoundError("no bucket"), (STOP, False), True),
-        (FatalError("disk full"), (STOP, False), True),
-        (UsageError("a folder is in the way"), ("unsupported", False), True),
-        (MemoryError(), ("no-memory", True), False),
-        (RuntimeError("DefaultCPUAllocator: can't allocate memory"), ("no-memory", True), False),
-        (ValueError("?"), ("crashed", True), False),
-    ],
-)
-def test_what_concerns_one_item_is_its_status_and_what_concerns_all_stops_the_job(error, status, writing):
-    assert status_of(error, writing) == status
 
 
 def test_the_longest_side_is_shrunk_and_smaller_photos_stay():

@@ -6,6 +6,7 @@ import pytest
 
 import tasks.shards.part as part_module
 from pcakd.errors import AccessError, TransientError
+from pcakd.photos import outcomes
 from pcakd.shards.plan import Part
 from pcakd.shards.schema import SHARD_SCHEMA
 from pcakd.storage import LocalStorage, open_storage
@@ -107,7 +108,7 @@ def test_a_decoder_that_fails_in_an_unforeseen_way_costs_one_photo(tmp_path, mon
 
 
 def test_objects_over_the_size_limit_are_not_fetched(tmp_path, monkeypatch):
-    monkeypatch.setattr(part_module, "MAX_OBJECT_BYTES", 10)
+    monkeypatch.setattr(outcomes, "MAX_OBJECT_BYTES", 10)
     source = faulty(tmp_path, {"good-0000.jpg": AssertionError("fetched")})
     outcome = run_part(make_job(source, tmp_path), Part(number=0, entries=list(source.list()))).outcome.to_pylist()
     assert {row["status"] for row in outcome} == {"too-large"}

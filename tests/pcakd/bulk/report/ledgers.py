@@ -11,8 +11,9 @@ import pyarrow as pa
 from PIL import Image
 
 from pcakd.bulk.report import Report, RunInfo, write_report
-from pcakd.bulk.schema import ITEM_SCHEMA, OK, ROW_SCHEMA
+from pcakd.bulk.schema import ITEM_SCHEMA, ROW_SCHEMA
 from pcakd.bulk.totals import Totals
+from pcakd.photos.outcomes import OK
 from pcakd.storage import LocalStorage, Storage
 
 START = datetime(2026, 3, 1, 12, 0, tzinfo=UTC)
