@@ -1,4 +1,4 @@
-"""How fast stylizing is, stage by stage, and what memory it takes. Run: make bench, or python -m benchmarks.performance
+"""How fast stylizing is, step by step, and what memory it takes. Run: make bench, or python -m benchmarks.performance
 
 Both paths in one process with the same allocator settings, taking turns: "fast" is what `pcakd stylize` runs,
 "plain" is tests/reference/plain.py (whole pictures, float32, PyTorch as it comes) with the plain guided filter.
@@ -9,7 +9,7 @@ Peak memory is that of a process of its own that stylizes one photo file of that
 
     --sizes 1280x720,2560x1440   --models vgg,mobilenet (names or checkpoint files)   --turns 3
     --plain-up-to 2560x1440      larger sizes run the fast path only
-    --device cuda                the same on a GPU (needs PyTorch only); stages end with a synchronisation
+    --device cuda                the same on a GPU (needs PyTorch only); steps end with a synchronisation
 """
 
 import argparse
@@ -25,7 +25,7 @@ from pathlib import Path
 import numpy as np
 
 SIZES = "1280x720,1920x1080,2560x1440,3840x2160,5120x2880,7680x4320"
-STAGES = ("decode", "style", "transfer", "filter", "encode")
+STEPS = ("decode", "style", "transfer", "filter", "encode")
 CACHED = ("decode", "transfer", "filter", "encode")
 
 
@@ -48,22 +48,22 @@ def picture(width: int, height: int, seed: int) -> bytes:
 
 
 class Clock:
-    """Wall and CPU seconds of named stages."""
+    """Wall and CPU seconds of named steps."""
 
     def __init__(self, device) -> None:
         self.device = device
         self.wall: dict[str, float] = {}
         self.cpu: dict[str, float] = {}
 
-    def time(self, stage: str, work: Callable):
+    def time(self, step: str, work: Callable):
         start, cpu = time.perf_counter(), time.process_time()
         result = work()
         if self.device.type == "cuda":
             import torch
 
             torch.cuda.synchronize()
-        self.wall[stage] = time.perf_counter() - start
-        self.cpu[stage] = time.process_time() - cpu
+        self.wall[step] = time.perf_counter() - start
+        self.cpu[step] = time.process_time() - cpu
         return result
 
 
@@ -110,7 +110,7 @@ def plain_turn(stylizer, content: bytes, style: bytes, clock: Clock) -> None:
 
 
 def case(stylizer, width: int, height: int, turns: int, with_plain: bool) -> dict:
-    """Seconds of every stage and the ratios plain ÷ fast, of one model at one size."""
+    """Seconds of every step and the ratios plain ÷ fast, of one model at one size."""
     content, style = picture(width, height, 0), picture(width, height, 1)
     paths = {"fast": fast_turn} | ({"plain": plain_turn} if with_plain else {})
     clocks: dict[str, list[Clock]] = {name: [] for name in paths}
@@ -123,16 +123,16 @@ def case(stylizer, width: int, height: int, turns: int, with_plain: bool) -> dic
     found: dict = {}
     for name in paths:
         found[name] = {
-            kind: {stage: float(np.median([getattr(c, kind)[stage] for c in clocks[name]])) for stage in STAGES}
+            kind: {step: float(np.median([getattr(c, kind)[step] for c in clocks[name]])) for step in STEPS}
             for kind in ("wall", "cpu")
         }
     if with_plain:
         pairs = list(zip(clocks["plain"], clocks["fast"], strict=True))
         for kind in ("wall", "cpu"):
             found[f"ratio_{kind}"] = {
-                label: float(np.median([_sum(p, kind, stages) / _sum(f, kind, stages) for p, f in pairs]))
-                for label, stages in (
-                    ("end to end, fresh style", STAGES),
+                label: float(np.median([_sum(p, kind, steps) / _sum(f, kind, steps) for p, f in pairs]))
+                for label, steps in (
+                    ("end to end, fresh style", STEPS),
                     ("end to end, cached style", CACHED),
                     ("core, fresh style", ("style", "transfer")),
                     ("core, cached style", ("transfer",)),
@@ -141,8 +141,8 @@ def case(stylizer, width: int, height: int, turns: int, with_plain: bool) -> dic
     return found
 
 
-def _sum(clock: Clock, kind: str, stages: tuple[str, ...]) -> float:
-    return sum(getattr(clock, kind)[stage] for stage in stages)
+def _sum(clock: Clock, kind: str, steps: tuple[str, ...]) -> float:
+    return sum(getattr(clock, kind)[step] for step in steps)
 
 
 _MEMORY = """
@@ -189,9 +189,9 @@ def draw(record: dict, path: Path) -> None:
     axes[0].legend()
     size = "2560x1440" if all("2560x1440" in record["models"][m] for m in models) else next(iter(sizes))
     bars, bottom = [Path(m).stem for m in models], np.zeros(len(models))
-    for stage in STAGES:
-        heights = np.array([record["models"][m][size]["fast"]["cpu"][stage] for m in models])
-        axes[1].bar(bars, heights, bottom=bottom, label=stage)
+    for step in STEPS:
+        heights = np.array([record["models"][m][size]["fast"]["cpu"][step] for m in models])
+        axes[1].bar(bars, heights, bottom=bottom, label=step)
         bottom += heights
     axes[1].set(ylabel="CPU seconds", title=f"fast path, {size}")
     axes[1].legend()

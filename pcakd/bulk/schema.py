@@ -58,5 +58,5 @@ where none were); status: see `pcakd.photos.outcomes`; passing: may go well anot
 words, of failures; sha256, output_size, width, height: of the output; *_s: seconds; worker: "host:pid"; model: with
 its alias resolved."""
 
-STAGES = ("fetch", "decode", "stylize", "encode", "put")
+STEPS = ("fetch", "decode", "stylize", "encode", "put")
 """What a worker spends its time on; the row's columns are these names with "_s"."""

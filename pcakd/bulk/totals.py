@@ -8,7 +8,7 @@ from typing import Any
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from pcakd.bulk.schema import STAGES
+from pcakd.bulk.schema import STEPS
 from pcakd.errors import FatalError
 from pcakd.photos.outcomes import OK, PENDING
 
@@ -22,7 +22,7 @@ class Totals:
     passing:   failed items that another run takes again.
     bytes_in:  of the listed objects, counted for each of their items; bytes_out: of the outputs.
     pixels:    of the outputs.
-    seconds:   spent in each of STAGES, added up over all workers and runs.
+    seconds:   spent in each of STEPS, added up over all workers and runs.
     """
 
     items: int = 0
@@ -32,7 +32,7 @@ class Totals:
     bytes_in: int = 0
     bytes_out: int = 0
     pixels: int = 0
-    seconds: dict[str, float] = field(default_factory=lambda: dict.fromkeys(STAGES, 0.0))
+    seconds: dict[str, float] = field(default_factory=lambda: dict.fromkeys(STEPS, 0.0))
 
     @property
     def ok(self) -> int:
@@ -63,7 +63,7 @@ class Totals:
             bytes_in=_sum(items["size"]),
             bytes_out=_sum(done["output_size"]),
             pixels=_sum(pc.multiply(pc.cast(done["width"], pa.int64()), pc.cast(done["height"], pa.int64()))),
-            seconds={stage: float(_sum(pc.cast(rows[f"{stage}_s"], pa.float64()))) for stage in STAGES},
+            seconds={step: float(_sum(pc.cast(rows[f"{step}_s"], pa.float64()))) for step in STEPS},
         )
 
     def __add__(self, other: "Totals") -> "Totals":
@@ -75,7 +75,7 @@ class Totals:
             bytes_in=self.bytes_in + other.bytes_in,
             bytes_out=self.bytes_out + other.bytes_out,
             pixels=self.pixels + other.pixels,
-            seconds={stage: self.seconds.get(stage, 0.0) + other.seconds.get(stage, 0.0) for stage in STAGES},
+            seconds={step: self.seconds.get(step, 0.0) + other.seconds.get(step, 0.0) for step in STEPS},
         )
 
     def check(self, items: int) -> None:

@@ -7,7 +7,7 @@ student = trainer.student()
 """
 
 from pcakd.distillation.data import Cached, Crops, FolderPhotos, PhotoSet
-from pcakd.distillation.recipe import Recipe, Stage, builtin_recipes, load_recipe
+from pcakd.distillation.recipe import Phase, Recipe, builtin_recipes, load_recipe
 from pcakd.distillation.trainer import Diverged, StepReport, Trainer, Workers
 
 __all__ = [
@@ -15,9 +15,9 @@ __all__ = [
     "Crops",
     "Diverged",
     "FolderPhotos",
+    "Phase",
     "PhotoSet",
     "Recipe",
-    "Stage",
     "StepReport",
     "Trainer",
     "Workers",

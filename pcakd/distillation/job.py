@@ -48,7 +48,7 @@ class DistillConfig:
     held_out: str | None = None
     """Photos to validate on; None: the shards' val split."""
     steps: int | None = None
-    """Steps of every stage together, shared out as in the recipe; None: the recipe's."""
+    """Steps of all phases together, shared out as in the recipe; None: the recipe's."""
     seed: int | None = None
     """In place of the recipe's."""
     device: str = "auto"
@@ -251,10 +251,10 @@ class Progress:
 
 
 def describe(report: StepReport) -> str:
-    """One line: stage, step, losses, speed, time left."""
+    """One line: phase, step, losses, speed, time left."""
     losses = ", ".join(f"{name} {value:.4f}" for name, value in report.losses.items())
     minutes, seconds = divmod(round(report.seconds_left), 60)
     return (
-        f"{report.stage.name} step {report.stage_step} of {report.stage.steps}: {losses}; "
+        f"{report.phase.name} step {report.phase_step} of {report.phase.steps}: {losses}; "
         f"{report.photos_per_second:.1f} photos/s, {minutes}:{seconds:02d} left"
     )

@@ -12,7 +12,7 @@ from pcakd.errors import UsageError
 from pcakd.student.network import DEFAULT_CHANNELS, LEVELS, Backbone
 
 
-class Stage(NamedTuple):
+class Phase(NamedTuple):
     """One stretch of training."""
 
     name: str
@@ -64,9 +64,9 @@ class Recipe:
     decoder_rate: float = 0.01
     """Peak learning rate of decoder blocks, likewise. Higher: the closed form leaves the decoder more to learn."""
     warmup_steps: int = 50
-    """Steps of linear warm-up of each stage."""
+    """Steps of linear warm-up of each phase."""
     final_rate: float = 0.02
-    """Share of the peak rate left at a stage's end; the way there is a cosine."""
+    """Share of the peak rate left at a phase's end; the way there is a cosine."""
     clip_norm: float = 20.0
     """Gradient norm above which gradients are scaled down; 0: never."""
     ema: float = 0.998
@@ -133,16 +133,16 @@ class Recipe:
         if self.divergence <= 1:
             raise UsageError(f"divergence is {self.divergence}: give a factor above 1")
 
-    def stages(self) -> list[Stage]:
-        """What is trained, in order; stages of no steps are left out."""
-        stages = [Stage(f"pair {level}", (level,), steps) for level, steps in enumerate(self.pair_steps)]
-        stages.append(Stage("joint", tuple(range(LEVELS)), self.joint_steps))
-        return [stage for stage in stages if stage.steps]
+    def phases(self) -> list[Phase]:
+        """What is trained, in order; phases of no steps are left out."""
+        phases = [Phase(f"pair {level}", (level,), steps) for level, steps in enumerate(self.pair_steps)]
+        phases.append(Phase("joint", tuple(range(LEVELS)), self.joint_steps))
+        return [phase for phase in phases if phase.steps]
 
     @property
     def steps(self) -> int:
-        """Steps of all stages."""
-        return sum(stage.steps for stage in self.stages())
+        """Steps of all phases."""
+        return sum(phase.steps for phase in self.phases())
 
     def to_json(self) -> str:
         """All fields, keys sorted."""

@@ -1,4 +1,4 @@
-"""The training loop: stages of a recipe, step by step, resumable at any of them; no engine needed.
+"""The training loop: phases of a recipe, step by step, resumable at any of them; no engine needed.
 
     trainer = Trainer(recipe, teacher, eigenbases, photos, held_out)
     trainer.run(on_step=print)
@@ -23,7 +23,7 @@ from pcakd.distillation.closed_form import fit_decoder, fit_encoder
 from pcakd.distillation.data import Crops, PhotoSet
 from pcakd.distillation.grading import random_grade
 from pcakd.distillation.objective import Batch, Objective
-from pcakd.distillation.recipe import Recipe, Stage
+from pcakd.distillation.recipe import Phase, Recipe
 from pcakd.distillation.validation import Validation
 from pcakd.distillation.whitening import WhitenedConv2d, convolutions, folded, whiten
 from pcakd.eigenbases.pca import Eigenbases
@@ -33,7 +33,7 @@ from pcakd.teacher import Teacher
 
 STATE_VERSION = 1
 PATIENCE = 20
-"""Steps of a stage before its loss can count as diverged."""
+"""Steps of a phase before its loss can count as diverged."""
 
 
 class Diverged(FatalError):
@@ -59,11 +59,11 @@ class StepReport:
     """What one step did."""
 
     step: int
-    """Steps done, all stages."""
-    stage: Stage
-    """The stage it belongs to."""
-    stage_step: int
-    """Steps done of the stage."""
+    """Steps done, all phases."""
+    phase: Phase
+    """The phase it belongs to."""
+    phase_step: int
+    """Steps done of the phase."""
     losses: dict[str, float]
     """Losses by name, unweighted, and their weighted "total"."""
     validation: dict[str, float] | None
@@ -71,7 +71,7 @@ class StepReport:
     photos_per_second: float
     """Crops a second since this process began, all workers."""
     seconds_left: float
-    """Estimate for all remaining stages."""
+    """Estimate for all remaining phases."""
 
 
 class Trainer:
@@ -110,7 +110,7 @@ class Trainer:
         self.history: list[dict[str, Any]] = []
         self.average: dict[str, Tensor] = {}
         self._loss_average = math.nan
-        self._stage: Stage | None = None
+        self._phase: Phase | None = None
         self._started = False
 
     # ---- beginning and going on
@@ -147,7 +147,7 @@ class Trainer:
             "step": self.step,
             "objective": self.objective.state_dict(),
             "average": self.average,
-            "optimizer": self._optimizer.state_dict() if self._stage else None,
+            "optimizer": self._optimizer.state_dict() if self._phase else None,
             "loss_average": self._loss_average,
             "history": json.dumps(self.history),
         }
@@ -179,10 +179,10 @@ class Trainer:
         self.step, self._loss_average = int(record["step"]), float(record["loss_average"])
         self.history = json.loads(record["history"])
         self._begin()
-        self._stage = None
-        stage, done = self._position()
-        if stage is not None and done:
-            self._enter(stage)
+        self._phase = None
+        phase, done = self._position()
+        if phase is not None and done:
+            self._enter(phase)
             self._optimizer.load_state_dict(record["optimizer"])
             self._loss_average = float(record["loss_average"])
 
@@ -216,23 +216,23 @@ class Trainer:
         begin, first = time.monotonic(), self.step
         good = self.state()
         while self.step < end:
-            stage, done = self._position()
-            assert stage is not None
-            if self._stage != stage:
-                self._enter(stage)
-            losses = self._train_step(stage, done)
+            phase, done = self._position()
+            assert phase is not None
+            if self._phase != phase:
+                self._enter(phase)
+            losses = self._train_step(phase, done)
             if self._has_diverged(losses["total"], done):
                 bad = self.step
                 self.load_state(good)
                 raise Diverged(
-                    f"the loss ran away at step {bad} ({stage.name}); "
+                    f"the loss ran away at step {bad} ({phase.name}); "
                     f"went back to step {self.step}: lower encoder_rate and decoder_rate in the recipe"
                 )
             self.step += 1
             validation = None
             if self.validation and (self.step % self.recipe.validate_every == 0 or self.step == self.recipe.steps):
                 validation = self.validation.measure(self.student(), self.device)
-            self._remember(stage, losses, validation)
+            self._remember(phase, losses, validation)
             if self.step % self.recipe.checkpoint_every == 0 or self.step == end:
                 good = self.state()
                 if on_state:
@@ -242,8 +242,8 @@ class Trainer:
                 on_step(
                     StepReport(
                         step=self.step,
-                        stage=stage,
-                        stage_step=done + 1,
+                        phase=phase,
+                        phase_step=done + 1,
                         losses=losses,
                         validation=validation,
                         photos_per_second=rate * self.recipe.batch,
@@ -251,19 +251,19 @@ class Trainer:
                     )
                 )
 
-    def _position(self) -> tuple[Stage | None, int]:
-        """The stage that the next step belongs to, and how many of its steps are done."""
+    def _position(self) -> tuple[Phase | None, int]:
+        """The phase that the next step belongs to, and how many of its steps are done."""
         done = self.step
-        for stage in self.recipe.stages():
-            if done < stage.steps:
-                return stage, done
-            done -= stage.steps
+        for phase in self.recipe.phases():
+            if done < phase.steps:
+                return phase, done
+            done -= phase.steps
         return None, 0
 
-    def _enter(self, stage: Stage) -> None:
-        self._stage = stage
+    def _enter(self, phase: Phase) -> None:
+        self._phase = phase
         self._loss_average = math.nan
-        self._parameters = self.objective.train_levels(stage.levels)
+        self._parameters = self.objective.train_levels(phase.levels)
         if not self._parameters:
             raise UsageError("encoder_rate and decoder_rate are both 0: there is nothing to train")
         self._model = self.workers.wrap(self.objective)
@@ -284,15 +284,15 @@ class Trainer:
         # Plain weights differ in size from level to level: a rate is a share of a tensor's own size.
         return rate * float(module.weight.detach().square().mean().sqrt())  # type: ignore[operator]
 
-    def _rate(self, stage: Stage, done: int) -> float:
+    def _rate(self, phase: Phase, done: int) -> float:
         """Share of the peak rate: linear warm-up, then a cosine."""
         warm = min(1.0, (done + 1) / max(self.recipe.warmup_steps, 1))
-        wave = 0.5 * (1 + math.cos(math.pi * done / stage.steps))
+        wave = 0.5 * (1 + math.cos(math.pi * done / phase.steps))
         return warm * (self.recipe.final_rate + (1 - self.recipe.final_rate) * wave)
 
-    def _train_step(self, stage: Stage, done: int) -> dict[str, float]:
+    def _train_step(self, phase: Phase, done: int) -> dict[str, float]:
         batch = self._batch()
-        rate = self._rate(stage, done)
+        rate = self._rate(phase, done)
         for group in self._optimizer.param_groups:
             group["lr"] = group["peak"] * rate
         losses = self._model(batch)
@@ -344,8 +344,9 @@ class Trainer:
         self._loss_average += 0.05 * (total - self._loss_average)
         return False
 
-    def _remember(self, stage: Stage, losses: dict[str, float], validation: dict[str, float] | None) -> None:
-        self.history.append({"step": self.step, "stage": stage.name, **{k: round(v, 7) for k, v in losses.items()}})
+    def _remember(self, phase: Phase, losses: dict[str, float], validation: dict[str, float] | None) -> None:
+        # "stage" is what files of losses and saved states have always called a phase.
+        self.history.append({"step": self.step, "stage": phase.name, **{k: round(v, 7) for k, v in losses.items()}})
         if validation:
             self.history[-1]["validation"] = validation
 

@@ -103,7 +103,7 @@ class Driver:
             for _ in range(ROUNDS):
                 again, self._again = self._again, set()
                 if again:
-                    self.progress.phase("trying failures again")
+                    self.progress.doing("trying failures again")
                     try:
                         self._pass(stack, self._named(again), alone=True)
                     except OutageError:
@@ -138,10 +138,10 @@ class Driver:
 
     def _pass(self, stack: ExitStack, items: pa.Table, *, alone: bool) -> None:
         if self._chain is None:
-            self.progress.phase("starting Ray")
+            self.progress.doing("starting Ray")
             stack.enter_context(ray_cluster())
             self._chain = self.make_chain(len(items))
-            self.progress.phase("starting workers")
+            self.progress.doing("starting workers")
         names = zip(items["part"].to_pylist(), items["key"].to_pylist(), items["style"].to_pylist(), strict=True)
         self._outstanding = {(part, (key, style)) for part, key, style in names}
         self.state.unreachable_in_a_row = 0

@@ -76,11 +76,11 @@ def stylize_bucket(
 
     source, dest = open_places(job.source, job.dest)
     EngineSettings(precision=job.precision, memory_limit=options.memory_limit)  # type: ignore[arg-type]
-    progress.phase("reading model and styles")
+    progress.doing("reading model and styles")
     resolved = resolve(job)
     ledger = Ledger.open(dest, resolved)
     with lease(ledger.root, LEASE, holder=holder, waiting=waiting) as held:
-        progress.phase("listing")
+        progress.doing("listing")
         snapshot = ledger.begin(source)
         totals = snapshot.done()
         if totals is not None and not totals.passing:
@@ -114,7 +114,7 @@ class _Run:
             self.driver.work()
             self.held.check()
             self._sweep()
-            self.progress.phase("writing the report")
+            self.progress.doing("writing the report")
             totals = self.snapshot.finish(self._write_report)
         except SupersededError:
             raise  # the ledger is another run's now

@@ -1,7 +1,7 @@
 """How far a bulk job is: on standard error, in Prefect's interface, in MLflow. The driver tells one object.
 
 with BulkProgress(show=True, tracker=run) as progress:
-    progress.phase("starting Ray")
+    progress.doing("starting Ray")
     progress.update(Counts(items=2_000, done=1_200, failed=3, rows=200, bytes_in=..., bytes_out=...))
 """
 
@@ -42,7 +42,7 @@ class Counts:
 class _Display(Protocol):
     def show(self, counts: Counts, rate: float | None) -> None: ...
 
-    def phase(self, what: str) -> None: ...
+    def doing(self, what: str) -> None: ...
 
 
 class BulkProgress:
@@ -78,10 +78,10 @@ class BulkProgress:
             self._send(self._counts)
         self._stack.close()
 
-    def phase(self, what: str) -> None:
+    def doing(self, what: str) -> None:
         """Say what the job does that has no count: "listing", "starting Ray", "writing the report"."""
         if self._display is not None:
-            self._display.phase(what)
+            self._display.doing(what)
         if self._tell is not None:
             self._tell(_share(self._counts), what)
 
@@ -157,7 +157,7 @@ class _Bar:
             self._task, description="stylizing", completed=counts.done, total=counts.items, text=text(counts, rate)
         )
 
-    def phase(self, what: str) -> None:
+    def doing(self, what: str) -> None:
         self._progress.update(self._task, description=what, refresh=True)
 
 
@@ -171,7 +171,7 @@ class _Lines:
         if time.monotonic() - self._last >= LINE_EVERY_S:
             self._print(text(counts, rate))
 
-    def phase(self, what: str) -> None:
+    def doing(self, what: str) -> None:
         self._print(what)
 
     def _print(self, line: str) -> None:

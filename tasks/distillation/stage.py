@@ -109,7 +109,7 @@ class StepTracker:
             values["photos_per_second"] = step.photos_per_second
             values |= {f"held_out.{name}": value for name, value in (step.validation or {}).items()}
             self.run.metrics(values, step=step.step)
-        self.progress(step.step / self.steps, f"{step.stage.name}, step {step.stage_step} of {step.stage.steps}")
+        self.progress(step.step / self.steps, f"{step.phase.name}, step {step.phase_step} of {step.phase.steps}")
 
 
 def _summary(work: StageWork) -> dict[str, Any]:
@@ -142,9 +142,9 @@ def report(output: StageOutput, manifest: dict[str, Any], run: Tracker) -> None:
     if not output.storage.exists(f"{NAME}.losses.json"):
         return
     history = json.loads(output.storage.read(f"{NAME}.losses.json"))["history"]
-    for stage in dict.fromkeys(row["stage"] for row in history):
-        rows = [row for row in history if row["stage"] == stage]
-        with run.child(stage) as pair:
+    for phase in dict.fromkeys(row["stage"] for row in history):
+        rows = [row for row in history if row["stage"] == phase]
+        with run.child(phase) as pair:
             pair.params({"steps": len(rows), "first_step": rows[0]["step"]})
             for row in rows[:: -(-len(rows) // POINTS)] + rows[-1:]:
                 values = {f"loss.{k}": v for k, v in row.items() if isinstance(v, float)}

@@ -11,7 +11,7 @@ from markupsafe import Markup
 
 from pcakd.bulk.report.charts import Column, Share, columns, share_bar
 from pcakd.bulk.report.sample import Example, Picture
-from pcakd.bulk.schema import STAGES
+from pcakd.bulk.schema import STEPS
 from pcakd.photos.outcomes import BULK_STATUSES, OK, PENDING
 from pcakd.storage.base import shown
 from pcakd.units import shown_bytes
@@ -55,14 +55,14 @@ def render(
         meaning=BULK_STATUSES,
         ok=OK,
         pending=PENDING,
-        stages=STAGES,
+        steps=STEPS,
         examples=examples,
         style_pictures=styles,
         failures=failures,
         slowest=slowest,
         styles_shown=STYLES_SHOWN,
         status_bar=_status_bar(report["totals"]),
-        stage_bar=_stage_bar(report["totals"]["seconds"]),
+        step_bar=_step_bar(report["totals"]["seconds"]),
         times_chart=_times_chart(report["seconds_per_photo"]),
         timeline_chart=_timeline_chart(report["timeline"]),
     )
@@ -120,8 +120,8 @@ def _status_bar(totals: dict[str, Any]) -> Markup:
     return share_bar(shares, label=f"Shares by status: {label}")
 
 
-def _stage_bar(seconds: dict[str, float]) -> Markup:
-    shares = [Share(name=name, amount=seconds[name], css=f"stage-{name}") for name in STAGES]
+def _step_bar(seconds: dict[str, float]) -> Markup:
+    shares = [Share(name=name, amount=seconds[name], css=f"step-{name}") for name in STEPS]
     whole = sum(seconds.values())
     label = ", ".join(f"{share.name} {percent(share.amount, whole)}" for share in shares)
     return share_bar(shares, label=f"Where the workers' time went: {label}")

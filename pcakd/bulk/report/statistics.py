@@ -10,7 +10,7 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from pcakd.bulk.schema import STAGES
+from pcakd.bulk.schema import STEPS
 from pcakd.photos.outcomes import OK
 
 SLOWEST = 1000
@@ -139,4 +139,4 @@ def _numbers(column: pa.ChunkedArray) -> np.ndarray:
 
 
 def _total(rows: pa.Table) -> np.ndarray:
-    return np.sum([_numbers(rows[f"{stage}_s"]) for stage in STAGES], axis=0)
+    return np.sum([_numbers(rows[f"{step}_s"]) for step in STEPS], axis=0)

@@ -15,7 +15,7 @@ import pyarrow.compute as pc
 from pcakd.bulk.report.info import RunInfo
 from pcakd.bulk.report.page import render
 from pcakd.bulk.report.sample import Sample, style_pictures
-from pcakd.bulk.report.statistics import STAGES, Statistics
+from pcakd.bulk.report.statistics import STEPS, Statistics
 from pcakd.bulk.totals import Totals
 from pcakd.errors import FatalError
 from pcakd.photos.outcomes import OK, PENDING
@@ -27,7 +27,7 @@ FAILED_SHOWN = 200
 """Failed objects on the page; each status gets its share of them, at least ten."""
 SLOWEST_SHOWN = 20
 FAILED_COLUMNS = ("key", "style", "status", "passing", "error", "message", "size", "etag", "output", "run", "finished")
-SLOWEST_COLUMNS = ("key", "style", "status", "total_s", *(f"{stage}_s" for stage in STAGES))
+SLOWEST_COLUMNS = ("key", "style", "status", "total_s", *(f"{step}_s" for step in STEPS))
 SLOWEST_COLUMNS += ("width", "height", "size", "output", "worker")
 
 

@@ -61,7 +61,7 @@ def bases(source: Teacher, data: ArrayPhotos) -> Eigenbases:
 
 
 def recipe(**changes) -> Recipe:
-    """Twelve steps through two block pairs and a joint stage."""
+    """Twelve steps through two block pairs and a joint phase."""
     values = {
         "crop": 32,
         "batch": 4,

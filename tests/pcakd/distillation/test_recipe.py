@@ -41,7 +41,7 @@ def test_an_unknown_recipe_lists_the_choices():
 
 def test_stages_come_in_order_and_empty_ones_are_left_out():
     recipe = Recipe(pair_steps=(10, 0, 20, 0), joint_steps=5)
-    assert [(stage.name, stage.levels, stage.steps) for stage in recipe.stages()] == [
+    assert [(phase.name, phase.levels, phase.steps) for phase in recipe.phases()] == [
         ("pair 0", (0,), 10),
         ("pair 2", (2,), 20),
         ("joint", (0, 1, 2, 3), 5),

@@ -135,7 +135,7 @@ def test_a_run_killed_in_the_middle_of_a_block_and_resumed_ends_where_the_whole_
     )
     assert process.stdout is not None
     for line in process.stdout:
-        if int(line) >= 6:  # two steps after the state of step 4, in the second block pair's stage
+        if int(line) >= 6:  # two steps after the state of step 4, in the second block pair's phase
             process.send_signal(signal.SIGKILL)
             break
     assert process.wait() == -signal.SIGKILL

@@ -16,7 +16,7 @@ from tasks.bulk import progress as module
 from tasks.bulk.progress import BulkProgress, Counts
 module.LINE_EVERY_S = 0.0
 with BulkProgress(show=True) as progress:
-    progress.phase("starting Ray")
+    progress.doing("starting Ray")
     for done in (10, 15, 20):
         progress.update(Counts(items=20, done=done, failed=2, rows=done - 10))
         time.sleep(0.2)
@@ -86,7 +86,7 @@ def test_the_rate_does_not_count_the_time_until_the_first_row(clock):
 def test_a_job_that_never_counted_sends_nothing():
     heard = Heard()
     with BulkProgress(tracker=heard) as progress:
-        progress.phase("listing")
+        progress.doing("listing")
     assert heard.sent == []
 
 
