@@ -10,7 +10,7 @@ import pyarrow.parquet as pq
 from pcakd.bulk.schema import ROW_SCHEMA
 from pcakd.errors import FatalError
 from pcakd.photos.outcomes import EXISTS, OK
-from pcakd.shards.tables import key_of, text
+from pcakd.storage.keys import key_of, text
 from pcakd.storage.parquet import parquet_options
 
 _SAME = ("output", "transform", "strength", "smoothing")

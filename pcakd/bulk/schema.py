@@ -23,7 +23,7 @@ ITEM_SCHEMA = pa.schema(
         pa.field("smoothing", pa.string()),
     ]
 )
-"""One item. key: under the source, as `pcakd.shards.tables.text` writes it (`key_of` gives the key to read);
+"""One item. key: under the source, as `pcakd.storage.keys.text` writes it (`key_of` gives the key to read);
 size, etag: as listed; style: a name of the job's; output: key under the destination; transform, strength,
 smoothing: null where the job's own count."""
 

@@ -19,8 +19,8 @@ from pcakd.bulk.manifest import Manifest, ManifestRow, read_manifest
 from pcakd.bulk.naming import MAX_BYTES, output_key
 from pcakd.bulk.schema import FOLDER, ITEM_SCHEMA
 from pcakd.errors import UsageError
-from pcakd.shards.tables import text
 from pcakd.storage import LocalStorage, ObjectInfo, Storage, shown
+from pcakd.storage.keys import text
 
 HEADS = 2_000
 """Manifests of at most so many objects are looked up one by one, larger ones in the source's whole listing."""

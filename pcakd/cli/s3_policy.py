@@ -1,10 +1,102 @@
-"""`pcakd s3-policy`: the least that a job needs, as IAM JSON."""
+"""`pcakd s3-policy`: the least that each of pcakd's jobs may do where, as IAM JSON.
+
+A test holds the actions against the requests that real runs make, and runs the jobs as users who have nothing else.
+"""
 
 import json
+from dataclasses import dataclass, field
+from typing import Any
 
 import click
 
-from pcakd.storage.policy import ROLES, s3_policy
+from pcakd.errors import UsageError
+from pcakd.storage.s3 import parse_s3_uri
+
+READ = ("s3:GetObject",)
+WRITE = ("s3:AbortMultipartUpload", "s3:PutObject")
+DELETE = ("s3:DeleteObject",)
+UPLOADS = ("s3:ListBucketMultipartUploads",)
+
+
+@dataclass(frozen=True, kw_only=True)
+class Role:
+    """What one kind of process does."""
+
+    what: str
+    """In words."""
+    source: tuple[str, ...] = READ
+    """Actions on the objects it reads, beside listing them."""
+    dest: tuple[str, ...] | None = None
+    """Actions on the objects of its destination, beside listing them; None: it has no destination."""
+    uploads: bool = field(default=False)
+    """Whether it clears away what broken uploads of large objects left behind, which needs their list."""
+
+
+ROLES = {
+    "read": Role(what="reads shards, students or stylized photos"),
+    "shard": Role(what="`pcakd shard`: reads photos, writes shards", dest=(*READ, *WRITE, *DELETE), uploads=True),
+    "stylize-bucket": Role(
+        what="`pcakd stylize-bucket`: reads photos, writes results and the ledger", dest=(*READ, *WRITE, *DELETE)
+    ),
+    "pipeline": Role(
+        what="the flows: read photos, write stage outputs into the workspace",
+        dest=(*READ, *WRITE, *DELETE),
+        uploads=True,
+    ),
+}
+"""Name → role."""
+
+
+def s3_policy(role: str, source: str, dest: str | None = None, *, read: tuple[str, ...] = ()) -> dict[str, Any]:
+    """The IAM policy of a role.
+
+    source, dest: s3:// addresses; dest only where the role has one. read: more places that are read (styles, a
+    manifest, a teacher). Raises UsageError.
+    """
+    if role not in ROLES:
+        raise UsageError(f"role is {role!r}: give one of {', '.join(ROLES)}")
+    rights = ROLES[role]
+    if (dest is None) != (rights.dest is None):
+        raise UsageError(f"{role} {'wants a destination' if dest is None else 'has no destination'}")
+    statements = _place("Source", source, rights.source)
+    for number, place in enumerate(read, 1):
+        statements += _place(f"Read{number}", place, READ)
+    if dest is not None and rights.dest is not None:
+        statements += _place("Dest", dest, rights.dest)
+        if rights.uploads:
+            # S3 knows no condition on the prefix for this one.
+            statements.append(_statement("DestUploads", UPLOADS, _bucket(dest)))
+    return {"Version": "2012-10-17", "Statement": statements}
+
+
+def _place(name: str, uri: str, actions: tuple[str, ...]) -> list[dict[str, Any]]:
+    _, prefix = _parts(uri)
+    listing = _statement(f"{name}List", ("s3:ListBucket",), _bucket(uri))
+    if prefix:
+        # IfExists: S3 says "no such object" only to who may list, and that question names no prefix. So a listing
+        # that names none passes, too; a bucket whose other names are a secret wants to be another bucket.
+        listing["Condition"] = {"StringLikeIfExists": {"s3:prefix": [f"{prefix}*"]}}
+    return [listing, _statement(f"{name}Objects", tuple(sorted(actions)), f"{_bucket(uri)}/{prefix}*")]
+
+
+def _statement(name: str, actions: tuple[str, ...], resource: str) -> dict[str, Any]:
+    return {"Sid": name, "Effect": "Allow", "Action": list(actions), "Resource": [resource]}
+
+
+def _bucket(uri: str) -> str:
+    return f"arn:aws:s3:::{_parts(uri)[0]}"
+
+
+def _parts(uri: str) -> tuple[str, str]:
+    """(bucket, prefix as a pattern); a place is a folder, so the prefix ends in "/". Raises UsageError."""
+    if not uri.startswith("s3://"):
+        raise UsageError(f"{uri}: is no s3:// address")
+    bucket, prefix = parse_s3_uri(uri)
+    prefix = prefix.strip("/")
+    for letter in "$*?":  # "$" first: it is part of what the others become
+        prefix = prefix.replace(letter, f"${{{letter}}}")
+    return bucket, f"{prefix}/" if prefix else ""
+
 
 _ROLES = "\n".join(f"    {name:<15} {role.what}" for name, role in ROLES.items())
 

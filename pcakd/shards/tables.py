@@ -1,7 +1,6 @@
 """Writing shards, and the listing that they are made from."""
 
 import hashlib
-import re
 from collections.abc import Iterable, Iterator
 from itertools import islice
 from typing import Any
@@ -10,6 +9,7 @@ import pyarrow as pa
 
 from pcakd.shards.schema import LISTING_SCHEMA, SHARD_SCHEMA
 from pcakd.storage import ObjectInfo, Storage
+from pcakd.storage.keys import key_of, text
 from pcakd.storage.parquet import open_parquet, parquet_writer
 
 ROW_GROUP_BYTES = 8 << 20
@@ -47,16 +47,6 @@ def _groups(rows: Iterable[dict[str, Any]]) -> Iterator[list[dict[str, Any]]]:
             group, size = [], 0
     if group:
         yield group
-
-
-def text(key: str) -> str:
-    """A key as Parquet can hold it: file names that are no UTF-8 keep their odd bytes as escapes."""
-    return key.encode("utf-8", "backslashreplace").decode()
-
-
-def key_of(text: str) -> str:
-    """The key that `text` made this of."""
-    return re.sub(r"\\u(dc[89a-f][0-9a-f])", lambda found: chr(int(found[1], 16)), text)
 
 
 def write_listing(storage: Storage, key: str, entries: Iterable[ObjectInfo]) -> tuple[int, str]:

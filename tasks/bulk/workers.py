@@ -21,8 +21,8 @@ from PIL import Image
 from pcakd.errors import PcakdError
 from pcakd.photos.images import FORMATS, Photo, check_pixels, encode_photo, max_pixels_default, peek_size, read_photo
 from pcakd.photos.outcomes import EXISTS, MAY_PASS, OK, check_bytes, ends_the_job, status_of
-from pcakd.shards.tables import key_of
 from pcakd.storage import LocalStorage, Storage, sha256_hex, shown
+from pcakd.storage.keys import key_of
 from tasks.bulk.carried import (
     Batch,
     Carried,

@@ -14,8 +14,9 @@ from pcakd.photos.outcomes import CRASHED, OK, UNREACHABLE, check_bytes, ends_th
 from pcakd.shards.plan import Part
 from pcakd.shards.prepare import PreparedPhoto, prepare_photo
 from pcakd.shards.schema import OUTCOME_SCHEMA, SPLITS, split_of
-from pcakd.shards.tables import text, write_shard
+from pcakd.shards.tables import write_shard
 from pcakd.storage import LocalStorage, ObjectInfo, Storage, shown
+from pcakd.storage.keys import text
 from pcakd.storage.parquet import read_parquet, write_parquet
 
 READ_AHEAD_BYTES = 64 << 20

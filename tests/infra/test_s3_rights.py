@@ -5,9 +5,9 @@ from urllib.parse import parse_qs, urlsplit
 
 import pytest
 
+from pcakd.cli.s3_policy import READ, WRITE, s3_policy
 from pcakd.errors import AccessError
 from pcakd.storage import open_storage
-from pcakd.storage.policy import READ, WRITE, s3_policy
 from tests.command import pcakd
 from tests.corpus import good_photos
 from tests.servers.fault_proxy import FaultProxy, fault_proxy

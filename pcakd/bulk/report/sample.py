@@ -13,8 +13,8 @@ from PIL import Image
 from pcakd.errors import AccessError, PhotoError, TransientError, UsageError
 from pcakd.photos.images import encode_photo, read_photo, to_image
 from pcakd.photos.outcomes import OK
-from pcakd.shards.tables import key_of
 from pcakd.storage import Storage
+from pcakd.storage.keys import key_of
 
 FETCHES = 12
 MOST_BYTES = 32 << 20

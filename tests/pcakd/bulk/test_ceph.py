@@ -6,8 +6,8 @@ import pytest
 
 import pcakd.storage.s3 as s3
 from pcakd.bulk import Ledger
-from pcakd.shards.tables import key_of
 from pcakd.storage import open_storage
+from pcakd.storage.keys import key_of
 from pcakd.storage.retry import RetryPolicy
 from tests.pcakd.bulk.made import ledger, resolved, work
 from tests.pcakd.bulk.test_ledger import PART, assert_adds_up

@@ -1,10 +1,8 @@
 import pytest
-from hypothesis import given
-from hypothesis import strategies as st
 
 from pcakd.errors import UsageError
 from pcakd.shards import ShardConfig, split_of
-from pcakd.shards.tables import ROW_GROUP_BYTES, key_of, read_listing, text, write_listing, write_shard
+from pcakd.shards.tables import ROW_GROUP_BYTES, read_listing, write_listing, write_shard
 from pcakd.storage import ObjectInfo, open_storage
 from pcakd.storage.parquet import open_parquet
 
@@ -41,17 +39,6 @@ def test_a_listing_comes_back_in_order_and_its_hash_depends_on_every_entry(tmp_p
     assert list(read_listing(storage, "l.parquet")) == entries
     assert write_listing(storage, "m.parquet", entries[:-1])[1] != digest
     assert write_listing(storage, "m.parquet", entries) == (count, digest)
-
-
-@given(
-    st.text(
-        st.characters(exclude_categories=["Cs"], exclude_characters="\\")
-        | st.characters(min_codepoint=0xDC80, max_codepoint=0xDCFF)
-    )
-)
-def test_any_file_name_survives_parquet(key):
-    assert key_of(text(key)) == key
-    text(key).encode()
 
 
 def test_the_split_depends_on_the_key_alone_and_has_the_asked_share():

@@ -2,8 +2,8 @@ import json
 
 import pytest
 
+from pcakd.cli.s3_policy import ROLES, s3_policy
 from pcakd.errors import UsageError
-from pcakd.storage.policy import ROLES, s3_policy
 from tests.command import pcakd
 
 
