@@ -6,8 +6,7 @@ from flows.parameters import Evaluation, Registration
 from flows.reports import publish_registration
 from tasks.evaluation.stage import evaluate_stage
 from tasks.registry import Gate
-from tasks.registry.stage import Registration as Registered
-from tasks.registry.stage import champion_stage, register_stage
+from tasks.registry.stage import RegistrationOutcome, champion_stage, register_stage
 from tasks.stages.run import StageResult
 from tasks.stages.session import Session, open_session
 
@@ -54,7 +53,7 @@ def enter(
     parameters: Registration,
     evaluation: Evaluation,
     teacher: str | None,
-) -> Registered:
+) -> RegistrationOutcome:
     """Register a measured model; its rival is the champion, measured on the same photos."""
     champion = champion_stage(session, backbone=scores.manifest["backbone"])
     rival = None

@@ -6,7 +6,7 @@ from typing import Any, NamedTuple
 from prefect.artifacts import create_link_artifact, create_markdown_artifact, create_table_artifact
 
 from tasks.bulk import BucketReport
-from tasks.registry.stage import Registration
+from tasks.registry.stage import RegistrationOutcome
 from tasks.stages.artifacts import link, publish
 from tasks.stages.run import StageResult
 from tasks.stages.session import Session
@@ -22,7 +22,7 @@ class PipelineResult(NamedTuple):
     student: StageResult
     scores: StageResult
     model: str
-    registration: Registration
+    registration: RegistrationOutcome
 
 
 def publish_stage(result: StageResult, numbers: Mapping[str, Any]) -> None:
@@ -32,7 +32,7 @@ def publish_stage(result: StageResult, numbers: Mapping[str, Any]) -> None:
     _publish_picture(result)
 
 
-def publish_registration(result: Registration, scores: StageResult) -> None:
+def publish_registration(result: RegistrationOutcome, scores: StageResult) -> None:
     publish(create_markdown_artifact, key="registration", markdown="\n".join(_registration_lines(result)))
     publish(create_table_artifact, key="scores", table=score_table(scores), description=scores.place)
 
@@ -90,7 +90,7 @@ def score_table(scores: StageResult) -> list[dict[str, Any]]:
     ]
 
 
-def _registration_lines(result: Registration) -> list[str]:
+def _registration_lines(result: RegistrationOutcome) -> list[str]:
     registered, decision = result.registered, result.decision
     return [f"**{registered.uri}** is {'champion' if decision.passed else 'challenger'}: {decision.reason}."]
 

@@ -1,7 +1,7 @@
 """A bulk job without what runs it: spec, manifest, listing snapshot, ledger of results, totals.
 
     job = BucketJob(source="s3://in", dest="s3://out", styles=("evening.jpg",))
-    resolved = resolve(job)
+    resolved = look_up(job)
     ledger = Ledger.open(open_storage(job.dest), resolved)
     snapshot = ledger.begin(open_storage(job.source))
     for part in range(snapshot.parts):
@@ -14,7 +14,7 @@ numbered listing of items that a run works on, cut into *parts*; a *row* says wh
 *ledger* is all of it, under `<dest>/_pcakd/<job id>/`.
 """
 
-from pcakd.bulk.job import BucketJob, Resolved, RunOptions, load_job, resolve
+from pcakd.bulk.job import BucketJob, Resolved, RunOptions, load_job, look_up
 from pcakd.bulk.ledger import Ledger, Snapshot
 from pcakd.bulk.plan import Plan, dry_run
 from pcakd.bulk.schema import FOLDER, ITEM_SCHEMA, ROW_SCHEMA
@@ -33,5 +33,5 @@ __all__ = [
     "Totals",
     "dry_run",
     "load_job",
-    "resolve",
+    "look_up",
 ]

@@ -205,7 +205,7 @@ class Resolved:
         return sha256_hex(canonical_json(self.spec()))[:16]
 
 
-def resolve(job: BucketJob) -> Resolved:
+def look_up(job: BucketJob) -> Resolved:
     """Load the model and read the style photos.
 
     Raises PhotoError for a style that is no photo, UsageError, NotFoundError and AccessError for what cannot be

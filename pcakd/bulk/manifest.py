@@ -63,7 +63,7 @@ class Manifest:
             yield from map(ManifestRow._make, zip(*(column.to_pylist() for column in batch.columns), strict=True))
 
 
-def read_manifest(place: str, styles: Iterable[str]) -> Manifest:
+def read_manifest_table(place: str, styles: Iterable[str]) -> Manifest:
     """Read and check a manifest, at a local path or s3:// address. styles: names that its rows may use.
 
     Raises UsageError in one line, naming the file, the row, the value; NotFoundError, AccessError, TransientError.

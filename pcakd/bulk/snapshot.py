@@ -15,7 +15,7 @@ import numpy as np
 import pyarrow as pa
 
 from pcakd.bulk.job import BucketJob
-from pcakd.bulk.manifest import Manifest, ManifestRow, read_manifest
+from pcakd.bulk.manifest import Manifest, ManifestRow, read_manifest_table
 from pcakd.bulk.naming import MAX_BYTES, output_key
 from pcakd.bulk.schema import FOLDER, ITEM_SCHEMA
 from pcakd.errors import UsageError
@@ -43,7 +43,7 @@ class Item(NamedTuple):
 
 def open_manifest(job: BucketJob) -> Manifest | None:
     """The job's manifest, checked; None where it has none."""
-    return None if job.manifest is None else read_manifest(job.manifest, job.style_specs())
+    return None if job.manifest is None else read_manifest_table(job.manifest, job.style_specs())
 
 
 def plan_items(job: BucketJob, source: Storage, dest: Storage, manifest: Manifest | None) -> Iterator[Item]:

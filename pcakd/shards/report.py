@@ -13,7 +13,7 @@ SIDE_EDGES = [0, 128, 256, 384, 512, 768, 1024, 1536, 2048, 3072, 4096, 8192, 16
 BYTES_EDGES = [0, *(1 << power for power in range(10, 31))]
 
 
-class Statistics:
+class ObjectCounts:
     """Counts over the objects table, fed a piece at a time."""
 
     def __init__(self) -> None:
@@ -60,7 +60,7 @@ def _histogram(values: np.ndarray, edges: list[int]) -> np.ndarray:
     )
 
 
-def draw_overview(statistics: dict[str, Any], photos: list[bytes]) -> bytes:
+def draw_overview(counts: dict[str, Any], photos: list[bytes]) -> bytes:
     """A PNG: statuses, histograms, and a contact sheet of the photos (encoded, up to 24).
 
     The same input gives the same bytes.
@@ -73,16 +73,14 @@ def draw_overview(statistics: dict[str, Any], photos: list[bytes]) -> bytes:
     halves: Any = figure.subfigures(2, 1, height_ratios=[1, 1.6])
     top, bottom = halves
     left, middle, right = top.subplots(1, 3)
-    names = list(statistics["status"])
-    bars = left.barh(names, [statistics["status"][name] for name in names], color="#4878a8")
+    names = list(counts["status"])
+    bars = left.barh(names, [counts["status"][name] for name in names], color="#4878a8")
     left.bar_label(bars, fmt="{:,.0f}", padding=3)
     left.margins(x=0.2)
     left.invert_yaxis()
-    left.set_title(f"{statistics['objects']:,} objects by status")
-    _draw_histogram(
-        middle, statistics["histograms"]["source_shortest_side"], "Shortest side of the source, pixels", str
-    )
-    _draw_histogram(right, statistics["histograms"]["photo_bytes"], "Photo in the shard, bytes", _bytes)
+    left.set_title(f"{counts['objects']:,} objects by status")
+    _draw_histogram(middle, counts["histograms"]["source_shortest_side"], "Shortest side of the source, pixels", str)
+    _draw_histogram(right, counts["histograms"]["photo_bytes"], "Photo in the shard, bytes", _bytes)
     _draw_contact_sheet(bottom, photos)
     buffer = io.BytesIO()
     figure.savefig(buffer, format="png", metadata={"Software": None})

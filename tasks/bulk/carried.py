@@ -68,7 +68,7 @@ def unpack_rows(table: pa.Table) -> list[Row]:
     return [pickle.loads(row.as_py()) for row in table["row"]]
 
 
-class Batch:
+class BlockBuilder:
     """Items gathered into blocks of at most about `YIELD_BYTES`."""
 
     def __init__(self) -> None:

@@ -180,11 +180,11 @@ def read_job(ctx: click.Context, job_file: Path | None, values: dict[str, Any]) 
 
 
 def _dry_run(job: BucketJob) -> int:
-    from pcakd.bulk.job import resolve
+    from pcakd.bulk.job import look_up
     from pcakd.bulk.plan import dry_run
     from pcakd.storage import shown
 
-    plan = dry_run(resolve(job))
+    plan = dry_run(look_up(job))
     click.echo(f"{_counted(plan.objects, 'object')}, {shown_bytes(plan.bytes)}; nothing was written")
     for suffix, count in plan.suffixes.items():
         click.echo(f"  {shown(suffix):<10} {count:>12,}")

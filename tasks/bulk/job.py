@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import Any
 
-from pcakd.bulk.job import BucketJob, Resolved, RunOptions, resolve
+from pcakd.bulk.job import BucketJob, Resolved, RunOptions, look_up
 from pcakd.bulk.ledger import Ledger, Snapshot
 from pcakd.bulk.report import PAGE, Report, RunInfo, write_report
 from pcakd.bulk.totals import Totals
@@ -77,7 +77,7 @@ def stylize_bucket(
     source, dest = open_places(job.source, job.dest)
     EngineSettings(precision=job.precision, memory_limit=options.memory_limit)  # type: ignore[arg-type]
     progress.doing("reading model and styles")
-    resolved = resolve(job)
+    resolved = look_up(job)
     ledger = Ledger.open(dest, resolved)
     with lease(ledger.root, LEASE, holder=holder, waiting=waiting) as held:
         progress.doing("listing")
@@ -85,10 +85,10 @@ def stylize_bucket(
         totals = snapshot.done()
         if totals is not None and not totals.passing:
             return _report(resolved, snapshot, totals, reused=True)
-        return _Run(resolved, snapshot, source, dest, options, progress, held, reported).to_end()
+        return _BucketRun(resolved, snapshot, source, dest, options, progress, held, reported).to_end()
 
 
-class _Run:
+class _BucketRun:
     def __init__(
         self,
         resolved: Resolved,
@@ -131,7 +131,7 @@ class _Run:
     def _chain(self, items: int) -> Any:
         """Once Ray is there: the styles' statistics, computed once, and the chain."""
         from pcakd.stylize.stylizer import Stylizer
-        from tasks.bulk.pipeline import Chain, Plan
+        from tasks.bulk.pipeline import Chain, ClusterShares
         from tasks.bulk.workers import Work
         from tasks.cluster.attach import cluster_cpus, cluster_gpus, cluster_memory
 
@@ -143,7 +143,7 @@ class _Run:
         styles = {
             name: stylizer.style(*photos, weights=specs[name].weights) for name, photos in self.resolved.photos.items()
         }
-        plan = Plan.for_cluster(
+        shares = ClusterShares.for_cluster(
             cluster_cpus(),
             cluster_gpus(),
             cluster_memory(),
@@ -152,7 +152,7 @@ class _Run:
             device=options.device,
             settings=settings,
         )
-        self.workers, self.device = plan.stylizers, "cuda" if plan.gpus else "cpu"
+        self.workers, self.device = shares.stylizers, "cuda" if shares.gpus else "cpu"
         work = Work(
             source=self.source,
             dest=self.dest,
@@ -166,7 +166,7 @@ class _Run:
             max_side=job.max_side,
             create_only=job.overwrite == "fail",
         )
-        return Chain(work, checkpoint._replace(student=checkpoint.student.cpu()), styles, plan)
+        return Chain(work, checkpoint._replace(student=checkpoint.student.cpu()), styles, shares)
 
     def _sweep(self) -> None:
         """Workers that were killed leave temporary files on a local disk."""

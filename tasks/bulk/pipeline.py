@@ -1,6 +1,6 @@
 """The chain on Ray Data: fetch and decode → stylize → encode and put; rows come back as they are finished.
 
-    for rows in Chain(work, checkpoint, styles, plan).run(items):      # None where nothing came for a moment
+    for rows in Chain(work, checkpoint, styles, shares).run(items):      # None where nothing came for a moment
         ...
 
 A block whose worker dies is tried again by Ray; one that loses `RETRIES` workers more is left out, and its
@@ -42,7 +42,7 @@ Results = queue.Queue[list[Row] | Exception | None]
 
 
 @dataclass(frozen=True, kw_only=True)
-class Plan:
+class ClusterShares:
     """How the cluster is shared out.
 
     stylizers: actors; threads: of each; gpus, cpus: of each, as Ray counts them.
@@ -69,7 +69,7 @@ class Plan:
         workers: int | None,
         device: str,
         settings: dict[str, Any],
-    ) -> "Plan":
+    ) -> "ClusterShares":
         """As many stylizers as there are GPUs, else CPUs, if `memory` (bytes) has room for them, and items.
 
         A quarter of the CPUs' shares for the stylizers, a quarter for the rest: shares only say how many fit, the
@@ -97,10 +97,10 @@ def _share(cpus: float) -> float:
 class Chain:
     """The job's chain on the cluster that this process is attached to."""
 
-    def __init__(self, work: Work, checkpoint: Any, styles: dict[str, Any], plan: Plan) -> None:
+    def __init__(self, work: Work, checkpoint: Any, styles: dict[str, Any], shares: ClusterShares) -> None:
         import ray
 
-        self.work, self.plan = work, plan
+        self.work, self.shares = work, shares
         self._reference = ray.put((checkpoint, styles))
         # As bytes: Ray warns of references among an actor's arguments, since whoever drops them breaks its restarts.
         self._shared = ray.cloudpickle.dumps(self._reference)
@@ -111,7 +111,7 @@ class Chain:
         alone: one item at a time on an actor, so that an item which ends it takes no other along.
         Leaving the loop ends the work. Raises TransientError when Ray itself gives up.
         """
-        blocks = list(cut_into_blocks(items, 1 if alone else items_of_a_block(len(items), self.plan.stylizers)))
+        blocks = list(cut_into_blocks(items, 1 if alone else items_of_a_block(len(items), self.shares.stylizers)))
         rows: Results = queue.Queue(maxsize=64)
         over = threading.Event()
         thread = threading.Thread(target=self._consume, args=(blocks, alone, rows, over), name="bulk-rows", daemon=True)
@@ -164,14 +164,14 @@ class Chain:
         context.target_max_block_size = 2 * YIELD_BYTES
         context.enable_progress_bars = False
         context.print_on_execution_start = False
-        plan = self.plan
-        stylizers = min(plan.stylizers, len(blocks))
+        shares = self.shares
+        stylizers = min(shares.stylizers, len(blocks))
         blockwise: dict[str, Any] = {"batch_size": None, "batch_format": "pyarrow", "zero_copy_batch": True}
         helper: dict[str, Any] = {
             **blockwise,
             "fn_kwargs": {"work": self.work},
-            "compute": TaskPoolStrategy(plan.helpers),
-            "num_cpus": plan.helper_cpus,
+            "compute": TaskPoolStrategy(shares.helpers),
+            "num_cpus": shares.helper_cpus,
             "max_retries": RETRIES,
         }
         with DataContext.current(context), warnings.catch_warnings():
@@ -181,10 +181,10 @@ class Chain:
             dataset = dataset.map_batches(fetch, **helper)
             dataset = dataset.map_batches(
                 Stylize,
-                fn_constructor_args=(self.work, self._shared, plan.threads, plan.settings),
+                fn_constructor_args=(self.work, self._shared, shares.threads, shares.settings),
                 compute=ActorPoolStrategy(size=stylizers, max_tasks_in_flight_per_actor=1 if alone else 2),
-                num_cpus=plan.cpus,
-                num_gpus=plan.gpus,
+                num_cpus=shares.cpus,
+                num_gpus=shares.gpus,
                 max_restarts=-1,
                 max_task_retries=RETRIES,
                 **blockwise,

@@ -24,7 +24,7 @@ from pcakd.photos.outcomes import EXISTS, MAY_PASS, OK, check_bytes, ends_the_jo
 from pcakd.storage import LocalStorage, Storage, sha256_hex, shown
 from pcakd.storage.keys import key_of
 from tasks.bulk.carried import (
-    Batch,
+    BlockBuilder,
     Carried,
     Head,
     Row,
@@ -74,7 +74,7 @@ def fetch(table: pa.Table, work: Work) -> Iterator[pa.Table]:
     """Items → their photos, decoded. Neighbours of the same key are fetched and decoded once."""
     items = table.to_pylist()
     sizes = {item["key"]: item["size"] for item in items}
-    batch = Batch()
+    block = BlockBuilder()
     with ThreadPoolExecutor(_threads(work.source)) as threads:
         reading = {key: threads.submit(_read, work, key, size) for key, size in sizes.items()}
         last: Carried | None = None
@@ -88,9 +88,9 @@ def fetch(table: pa.Table, work: Work) -> Iterator[pa.Table]:
             head, body = last
             own = {"style": item["style"], "output": item["output"], **spent}
             head = replace(head, item=item, row={**head.row, **own})
-            if batch.add((head, body)):
-                yield batch.take()
-    yield from batch.rest()
+            if block.add((head, body)):
+                yield block.take()
+    yield from block.rest()
 
 
 class Stylize:
@@ -113,11 +113,11 @@ class Stylize:
         self.work, self.stylizer = work, Stylizer(checkpoint, **settings)
 
     def __call__(self, table: pa.Table) -> Iterator[pa.Table]:
-        batch = Batch()
+        block = BlockBuilder()
         for head, body in unpack(table):
-            if batch.add((head, body) if head.finished else self._one(head, body)):
-                yield batch.take()
-        yield from batch.rest()
+            if block.add((head, body) if head.finished else self._one(head, body)):
+                yield block.take()
+        yield from block.rest()
 
     def _one(self, head: Head, body: bytes | memoryview) -> Carried:
         from pcakd.stylize.stylizer import StylizeOptions

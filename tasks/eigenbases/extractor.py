@@ -91,7 +91,7 @@ class Extractor:
 
 
 @dataclass(frozen=True)
-class Pool:
+class Extractors:
     """Actors, and the teacher that they share, in Ray's object store."""
 
     actors: list[Any]
@@ -104,7 +104,7 @@ class Pool:
 @contextmanager
 def extractors(
     teacher: Teacher, shards: Storage, extraction: Extraction, *, workers: int | None = None, threads: int = 1
-) -> Iterator[Pool]:
+) -> Iterator[Extractors]:
     """Actors on the cluster, by default one for each GPU, or without any one for each `threads` CPUs.
 
     They end with the block.
@@ -114,7 +114,7 @@ def extractors(
     resources = {"num_cpus": threads, "num_gpus": 1 if gpus else 0, "max_restarts": -1, "max_task_retries": 0}
     actor_class: Any = ray.remote(Extractor).options(**resources)
     device = "cuda" if gpus else "cpu"
-    pool = Pool(
+    pool = Extractors(
         [actor_class.remote(shards, extraction, threads, device) for _ in range(count)],
         ray.put(teacher),
     )

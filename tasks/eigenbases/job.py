@@ -30,7 +30,7 @@ from tasks.eigenbases.pieces import Piece, cut_into_pieces, shard_rows
 from tasks.eigenbases.tree_sum import TreeSum
 
 if TYPE_CHECKING:
-    from tasks.eigenbases.extractor import Pool
+    from tasks.eigenbases.extractor import Extractors
 
 logger = logging.getLogger(__name__)
 
@@ -162,7 +162,7 @@ def paper_widths(teacher: Teacher) -> tuple[int, ...]:
 
 
 def collect_moments(
-    pool: "Pool", pieces: list[Piece], progress: Progress = no_progress
+    pool: "Extractors", pieces: list[Piece], progress: Progress = no_progress
 ) -> tuple[Moments, dict[str, int]]:
     """One pass: the moments of all pieces, each counted once, and photos left out by reason."""
     tree, left_out = TreeSum(len(pieces)), Counter[str]()
@@ -222,7 +222,7 @@ def _saved_moments(output: Storage, facts: dict[str, Any]) -> tuple[Moments | No
 
 
 def _write_targets(
-    pool: "Pool", pieces: list[Piece], bases: Eigenbases, output: Storage, progress: Progress
+    pool: "Extractors", pieces: list[Piece], bases: Eigenbases, output: Storage, progress: Progress
 ) -> list[str]:
     """The second pass; a file a piece. Returns their keys."""
     import ray

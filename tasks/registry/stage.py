@@ -12,7 +12,7 @@ from tasks.stages.session import Session
 
 
 @dataclass(frozen=True, kw_only=True)
-class Registration:
+class RegistrationOutcome:
     """registered: the version; decision: whether it is the champion, and why."""
 
     registered: Registered
@@ -34,7 +34,7 @@ def register_stage(
     champion_metrics: Mapping[str, float] | None,
     gate: Gate,
     facts: Mapping[str, Any] | None = None,
-) -> Registration:
+) -> RegistrationOutcome:
     """Register a checkpoint file and let it try for champion.
 
     metrics, champion_metrics: measured on the same photos; None where there is no champion.
@@ -61,4 +61,4 @@ def register_stage(
         session.log.info(
             "%s: %s (%s)", registered.uri, "champion" if decision.passed else "challenger", decision.reason
         )
-    return Registration(registered=registered, decision=decision)
+    return RegistrationOutcome(registered=registered, decision=decision)

@@ -100,16 +100,16 @@ def _dry_run(config) -> int:
 
 
 def _summary(report, dest: str, retried: bool) -> None:
-    statistics = report.statistics
+    counts = report.counts
     for status, meaning in SHARD_STATUSES.items():
-        if count := statistics["status"].get(status):
+        if count := counts["status"].get(status):
             click.echo(f"  {status:<14} {count:>12,}  {meaning}")
-    click.echo(f"  {'seen':<14} {statistics['objects']:>12,}  {megabytes(statistics['source_bytes'])}")
+    click.echo(f"  {'seen':<14} {counts['objects']:>12,}  {megabytes(counts['source_bytes'])}")
     shards = {name: split["shards"] for name, split in report.manifest["splits"].items()}
     splits = ", ".join(
-        f"{statistics['split'].get(name, 0):,} {name} in {len(files)} shards" for name, files in shards.items()
+        f"{counts['split'].get(name, 0):,} {name} in {len(files)} shards" for name, files in shards.items()
     )
-    click.echo(f"{statistics['status'].get(OK, 0):,} photos ({splits}), {megabytes(statistics['photo_bytes'])}: {dest}")
+    click.echo(f"{counts['status'].get(OK, 0):,} photos ({splits}), {megabytes(counts['photo_bytes'])}: {dest}")
     if report.processed:
         rate = report.processed / report.seconds
         click.echo(f"{report.processed:,} objects in {report.seconds:.1f} s, {rate:,.1f} photos/s")

@@ -33,7 +33,7 @@ from pcakd.storage import ObjectInfo, Storage, open_places
 from pcakd.storage.stage import canonical_json, read_manifest, stage_key, write_manifest
 from tasks.cluster.attach import ray_cluster
 from tasks.cluster.calls import run_all
-from tasks.shards.objects import Ledger, read_outcomes, write_objects
+from tasks.shards.objects import Homes, read_outcomes, write_objects
 from tasks.shards.pack import pack_shard
 from tasks.shards.part import PartJob, PartResult, do_part, outcome_file, probe
 
@@ -56,14 +56,14 @@ def no_progress(label: str, total: int) -> AbstractContextManager[Callable[[int]
 class ShardReport:
     """What a run found and did.
 
-    statistics: of the whole dataset: objects, counts by status and split, bytes, histograms.
+    counts: of the whole dataset: objects, counts by status and split, bytes, histograms.
     processed:  objects that this run fetched; seconds: its wall time without Ray's start.
     steps:      seconds in fetch, decode, resize, encode and write, added up over all workers.
     recovered:  photos that --retry-failed brought in.
     """
 
     manifest: dict[str, Any] = field(repr=False)
-    statistics: dict[str, Any] = field(repr=False)
+    counts: dict[str, Any] = field(repr=False)
     processed: int = 0
     recovered: int = 0
     seconds: float = 0.0
@@ -72,12 +72,12 @@ class ShardReport:
     @property
     def failed(self) -> int:
         """Objects that are neither in a shard nor a duplicate of one that is."""
-        return sum(count for status, count in self.statistics["status"].items() if status not in (OK, DUPLICATE))
+        return sum(count for status, count in self.counts["status"].items() if status not in (OK, DUPLICATE))
 
     @property
     def may_pass(self) -> int:
         """Failed objects that --retry-failed takes."""
-        return sum(self.statistics["status"].get(status, 0) for status in MAY_PASS)
+        return sum(self.counts["status"].get(status, 0) for status in MAY_PASS)
 
 
 def shard_dataset(config: ShardConfig, *, retry_failed: bool = False, progress: Progress = no_progress) -> ShardReport:
@@ -92,7 +92,7 @@ def shard_dataset(config: ShardConfig, *, retry_failed: bool = False, progress: 
         _check_same(config, source, manifest["params"], manifest["source"], dest)
         if not (retry_failed and any(manifest["status"].get(status) for status in MAY_PASS)):
             _clean_up(dest, manifest)
-            return ShardReport(manifest=manifest, statistics=json.loads(dest.read(STATS)))
+            return ShardReport(manifest=manifest, counts=json.loads(dest.read(STATS)))
     base = None if manifest is None else ShardDataset(dest, manifest)
     generation = _Generation(config, source, dest, base, progress)
     with ray_cluster():
@@ -174,18 +174,18 @@ class _Generation:
         plans, home = lay_into_shards(photos, keep, self.config.shard_mb * 10**6, shards_before)
         written = self._pack(plans)
         splits = self._splits(written)
-        ledger = Ledger(first=first, home=home, shards=[plan.name for plan in plans])
+        homes = Homes(first=first, home=home, shards=[plan.name for plan in plans])
         objects_file = "objects.parquet" if self.number == 0 else f"objects-{self.number}.parquet"
         outcomes = read_outcomes(self.work, part_count)
-        statistics, objects_digest = write_objects(self.dest, objects_file, outcomes, ledger, self.base)
+        counts, objects_digest = write_objects(self.dest, objects_file, outcomes, homes, self.base)
         seconds = time.monotonic() - started
-        manifest = self._manifest(splits, {"file": objects_file, "sha256": objects_digest}, statistics)
-        self._report(manifest, statistics, seconds)
+        manifest = self._manifest(splits, {"file": objects_file, "sha256": objects_digest}, counts)
+        self._report(manifest, counts, seconds)
         write_manifest(self.dest, manifest)
         _clean_up(self.dest, manifest)
         return ShardReport(
             manifest=manifest,
-            statistics=statistics,
+            counts=counts,
             processed=self.processed,
             recovered=int(keep.sum()) if self.base else 0,
             seconds=seconds,
@@ -295,11 +295,11 @@ class _Generation:
             }
         return splits
 
-    def _manifest(self, splits: dict, objects: dict, statistics: dict) -> dict[str, Any]:
+    def _manifest(self, splits: dict, objects: dict, counts: dict) -> dict[str, Any]:
         contents = {shard["file"]: shard["sha256"] for split in splits.values() for shard in split["shards"]}
         inputs = {"listing": self.base.manifest["inputs"]["listing"] if self.base else self.snapshot["listing"]}
-        total = sum(statistics["status"].values())
-        if sum(split["rows"] for split in splits.values()) != statistics["status"].get(OK, 0):
+        total = sum(counts["status"].values())
+        if sum(split["rows"] for split in splits.values()) != counts["status"].get(OK, 0):
             raise FatalError(
                 f"{self.dest}: rows in shards and photos that are ok differ; this is a defect, please report"
             )
@@ -314,14 +314,14 @@ class _Generation:
             "digest": stage_key(contents, {}),
             "splits": splits,
             "objects": objects | {"rows": total},
-            "status": statistics["status"],
+            "status": counts["status"],
         }
 
-    def _report(self, manifest: dict, statistics: dict, seconds: float) -> None:
+    def _report(self, manifest: dict, counts: dict, seconds: float) -> None:
         from pcakd.shards.report import draw_overview
 
-        self.dest.write(STATS, canonical_json(statistics))
-        self.dest.write(OVERVIEW, draw_overview(statistics, _sample(ShardDataset(self.dest, manifest))))
+        self.dest.write(STATS, canonical_json(counts))
+        self.dest.write(OVERVIEW, draw_overview(counts, _sample(ShardDataset(self.dest, manifest))))
         run = {"seconds": round(seconds, 3), "processed": self.processed, "steps": dict(self.steps)}
         self.dest.write(RUN, canonical_json(run))
 

@@ -13,7 +13,7 @@ import pyarrow as pa
 from pcakd.photos.outcomes import DUPLICATE, OK
 from pcakd.shards.dataset import ShardDataset
 from pcakd.shards.plan import part_name
-from pcakd.shards.report import Statistics
+from pcakd.shards.report import ObjectCounts
 from pcakd.shards.schema import OBJECTS_SCHEMA
 from pcakd.storage import Storage
 from pcakd.storage.parquet import parquet_writer, read_parquet
@@ -26,7 +26,7 @@ Row = dict[str, Any]
 
 
 @dataclass(frozen=True, kw_only=True)
-class Ledger:
+class Homes:
     """Where each photo that was decoded ended, in the order of the listing.
 
     first:  index of the first photo with the same content, -1 where an older shard has it.
@@ -48,24 +48,24 @@ def read_outcomes(work: Storage, part_count: int) -> Iterator[pa.Table]:
 
 
 def write_objects(
-    dest: Storage, key: str, outcomes: Iterable[pa.Table], ledger: Ledger, base: ShardDataset | None
+    dest: Storage, key: str, outcomes: Iterable[pa.Table], homes: Homes, base: ShardDataset | None
 ) -> tuple[dict[str, Any], str]:
-    """Write the table, of the base with its retried rows renewed if there is one; (statistics, SHA-256 of the file)."""
-    rows = _settled(outcomes, ledger, _older_keys(base, ledger))
+    """Write the table, of the base with its retried rows renewed if there is one; (counts, SHA-256 of the file)."""
+    rows = _settled(outcomes, homes, _older_keys(base, homes))
     if base is not None:
         rows = _renewed(base, {row["key"]: row for row in rows})
-    statistics = Statistics()
+    counts = ObjectCounts()
     with parquet_writer(dest, key, OBJECTS_SCHEMA) as writer:
         while chunk := list(islice(rows, ROWS)):
             table = pa.Table.from_pylist(chunk, OBJECTS_SCHEMA)
             writer.write_table(table, row_group_size=len(table))
-            statistics.add(table)
-    return statistics.to_json(), hashlib.sha256(dest.read(key)).hexdigest()
+            counts.add(table)
+    return counts.to_json(), hashlib.sha256(dest.read(key)).hexdigest()
 
 
-def _settled(outcomes: Iterable[pa.Table], ledger: Ledger, older: dict[str, str]) -> Iterator[Row]:
+def _settled(outcomes: Iterable[pa.Table], homes: Homes, older: dict[str, str]) -> Iterator[Row]:
     """Outcome rows with their shard, or as duplicates of the photo that came first."""
-    named = set(ledger.first[ledger.home < 0].tolist())
+    named = set(homes.first[homes.home < 0].tolist())
     keys: dict[int, str] = {}
     photo = 0
     for table in outcomes:
@@ -73,9 +73,9 @@ def _settled(outcomes: Iterable[pa.Table], ledger: Ledger, older: dict[str, str]
             if row["status"] == OK:
                 if photo in named:
                     keys[photo] = row["key"]
-                home, first = int(ledger.home[photo]), int(ledger.first[photo])
+                home, first = int(homes.home[photo]), int(homes.first[photo])
                 if home >= 0:
-                    row["shard"] = ledger.shards[home]
+                    row["shard"] = homes.shards[home]
                 else:
                     same = keys[first] if first >= 0 else older[row["sha256"]]
                     row |= {
@@ -88,9 +88,9 @@ def _settled(outcomes: Iterable[pa.Table], ledger: Ledger, older: dict[str, str]
             yield row
 
 
-def _older_keys(base: ShardDataset | None, ledger: Ledger) -> dict[str, str]:
+def _older_keys(base: ShardDataset | None, homes: Homes) -> dict[str, str]:
     """Hash → key of the photos in older shards; only where a duplicate of one has turned up."""
-    if base is None or not (ledger.first < 0).any():
+    if base is None or not (homes.first < 0).any():
         return {}
     return {row["sha256"]: row["key"] for table in base.objects() for row in table.to_pylist() if row["status"] == OK}
 

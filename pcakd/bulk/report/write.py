@@ -12,10 +12,10 @@ from typing import Any, Protocol
 import pyarrow as pa
 import pyarrow.compute as pc
 
+from pcakd.bulk.report.counts import STEPS, RowCounts
 from pcakd.bulk.report.info import RunInfo
 from pcakd.bulk.report.page import render
 from pcakd.bulk.report.sample import Sample, style_pictures
-from pcakd.bulk.report.statistics import STEPS, Statistics
 from pcakd.bulk.totals import Totals
 from pcakd.errors import FatalError
 from pcakd.photos.outcomes import OK, PENDING
@@ -31,7 +31,7 @@ SLOWEST_COLUMNS = ("key", "style", "status", "total_s", *(f"{step}_s" for step i
 SLOWEST_COLUMNS += ("width", "height", "size", "output", "worker")
 
 
-class Rows(Protocol):
+class Reportable(Protocol):
     """What a report needs of a snapshot."""
 
     @property
@@ -55,7 +55,7 @@ class Report:
     html: bytes = field(repr=False)
 
 
-def write_report(snapshot: Rows, totals: Totals, *, source: Storage, dest: Storage, info: RunInfo) -> Report:
+def write_report(snapshot: Reportable, totals: Totals, *, source: Storage, dest: Storage, info: RunInfo) -> Report:
     """Write report.html, report.json, failed.csv and slowest.csv into the snapshot's report folder.
 
     snapshot: its final rows are read once, or, of a run that stopped, the rows that there are.
@@ -64,24 +64,24 @@ def write_report(snapshot: Rows, totals: Totals, *, source: Storage, dest: Stora
     Raises FatalError when the rows are not what the totals say; what the storage raises when it cannot be written.
     """
     report, read = snapshot.report, snapshot.rows if info.stopped else snapshot.final
-    statistics, sample = Statistics(), Sample()
+    counts, sample = RowCounts(), Sample()
     failures: dict[str, list[dict[str, Any]]] = {}
     with _csv(report, FAILED, FAILED_COLUMNS) as write:
         for part in range(snapshot.parts):
             rows = read(part)
-            statistics.add(rows)
+            counts.add(rows)
             sample.add(rows)
             for row in rows.filter(pc.not_equal(rows["status"], OK)).to_pylist():
                 write(row)
                 shown = failures.setdefault(row["status"], [])
                 if len(shown) < FAILED_SHOWN:
                     shown.append(row)
-    _check(statistics, totals)
-    slowest = [] if statistics.slowest is None else statistics.slowest.to_pylist()
+    _check(counts, totals)
+    slowest = [] if counts.slowest is None else counts.slowest.to_pylist()
     with _csv(report, SLOWEST, SLOWEST_COLUMNS) as write:
         for row in slowest:
             write(row)
-    numbers = _numbers(statistics, totals, source, dest, info)
+    numbers = _numbers(counts, totals, source, dest, info)
     each = max(10, FAILED_SHOWN // max(1, len(failures)))
     html = render(
         numbers,
@@ -95,16 +95,16 @@ def write_report(snapshot: Rows, totals: Totals, *, source: Storage, dest: Stora
     return Report(folder=report, page=report.uri(PAGE), numbers=numbers, html=html)
 
 
-def _check(statistics: Statistics, totals: Totals) -> None:
+def _check(counts: RowCounts, totals: Totals) -> None:
     rows = {name: count for name, count in totals.status.items() if name != PENDING}
-    if dict(statistics.status) != rows or sum(totals.status.values()) != totals.items:
+    if dict(counts.status) != rows or sum(totals.status.values()) != totals.items:
         raise FatalError(
-            f"the report does not add up: rows by status are {dict(statistics.status)}, the totals say {totals.status} "
+            f"the report does not add up: rows by status are {dict(counts.status)}, the totals say {totals.status} "
             f"of {totals.items}; run the job again"
         )
 
 
-def _numbers(statistics: Statistics, totals: Totals, source: Storage, dest: Storage, info: RunInfo) -> dict[str, Any]:
+def _numbers(counts: RowCounts, totals: Totals, source: Storage, dest: Storage, info: RunInfo) -> dict[str, Any]:
     """The content of report.json."""
     order = sorted(totals.status.items(), key=lambda item: (item[0] != OK, item[0] == PENDING, -item[1], item[0]))
     return {
@@ -130,7 +130,7 @@ def _numbers(statistics: Statistics, totals: Totals, source: Storage, dest: Stor
             "device": info.device,
         },
         "versions": {name: version(name) for name in ("pcakd", "torch", "pillow")},
-        **statistics.to_json(),
+        **counts.to_json(),
     }
 
 

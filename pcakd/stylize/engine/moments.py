@@ -11,14 +11,14 @@ CHUNK = 1 << 16
 """Pixels of one float32 product; products are summed in float64."""
 
 
-class Moments(NamedTuple):
+class PixelMoments(NamedTuple):
     """Of some pixels: their (weighted) number, mean (C) and scatter Σ w (x - mean)(x - mean)ᵀ (C×C); float64, CPU."""
 
     total: float
     mean: Tensor
     scatter: Tensor
 
-    def __add__(self, other: "Moments") -> "Moments":  # type: ignore[override]
+    def __add__(self, other: "PixelMoments") -> "PixelMoments":  # type: ignore[override]
         """Moments of both sets of pixels together."""
         total = self.total + other.total
         if total == 0:
@@ -26,7 +26,7 @@ class Moments(NamedTuple):
         step = other.mean - self.mean
         share = other.total / total
         scatter = self.scatter + other.scatter + torch.outer(step, step) * (self.total * share)
-        return Moments(total, self.mean + step * share, scatter)
+        return PixelMoments(total, self.mean + step * share, scatter)
 
     def statistics(self) -> Statistics:
         """Mean and covariance ÷ total."""
@@ -34,7 +34,7 @@ class Moments(NamedTuple):
         return Statistics(self.mean, (covariance + covariance.T) / 2)
 
 
-def moments(x: Tensor, weight: Tensor | None = None) -> Moments:
+def moments(x: Tensor, weight: Tensor | None = None) -> PixelMoments:
     """Moments of features 1×C×h×W, channels last; weight: 1×1×h×W, 0 or more."""
     flat = x.permute(0, 2, 3, 1).reshape(-1, x.shape[1])  # (M, C)
     weights = None if weight is None else weight.reshape(-1, 1)
@@ -45,7 +45,7 @@ def moments(x: Tensor, weight: Tensor | None = None) -> Moments:
     return sum_moments(parts)
 
 
-def sum_moments(parts: list[Moments]) -> Moments:
+def sum_moments(parts: list[PixelMoments]) -> PixelMoments:
     """Moments of all parts together, added in order."""
     total = parts[0]
     for part in parts[1:]:
@@ -53,16 +53,16 @@ def sum_moments(parts: list[Moments]) -> Moments:
     return total
 
 
-def _chunk_moments(x: Tensor, weight: Tensor | None) -> Moments:
+def _chunk_moments(x: Tensor, weight: Tensor | None) -> PixelMoments:
     # Centred by the chunk's own mean: the digits of the covariance depend on it.
     x = x.float()
     if weight is None:
         mean = x.mean(0)
         centred = x - mean
-        return Moments(float(len(x)), mean.double().cpu(), (centred.T @ centred).double().cpu())
+        return PixelMoments(float(len(x)), mean.double().cpu(), (centred.T @ centred).double().cpu())
     weight = weight.float()
     total = float(weight.double().sum())
     mean = (x * weight).sum(0) / max(total, 1e-30)
     centred = x - mean
     scatter = (centred * weight).T @ centred
-    return Moments(total, mean.double().cpu(), scatter.double().cpu())
+    return PixelMoments(total, mean.double().cpu(), scatter.double().cpu())

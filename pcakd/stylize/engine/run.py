@@ -11,7 +11,7 @@ from pcakd.errors import UsageError
 from pcakd.student.network import LEVELS, Student
 from pcakd.stylize.engine.folding import Network
 from pcakd.stylize.engine.memory import BASE, LARGE, STRIP_BYTES, choose_stored, default_limit, return_freed_memory
-from pcakd.stylize.engine.moments import Moments, moments, sum_moments
+from pcakd.stylize.engine.moments import PixelMoments, moments, sum_moments
 from pcakd.stylize.engine.precision import PRECISIONS, Precision, precisions
 from pcakd.stylize.engine.regions import Matched, Regions
 from pcakd.stylize.engine.rows import PhotoRows, Rows, Stored
@@ -101,7 +101,7 @@ class _Run:
         """
         stored = Stored(source, store) if store > 0 else None
 
-        def strip(start: int, stop: int) -> list[Moments]:
+        def strip(start: int, stop: int) -> list[PixelMoments]:
             rows = source.rows(start, stop)
             if stored is not None:
                 stored.write(start, rows)

@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from pcakd.bulk import BucketJob, RunOptions, load_job, resolve
+from pcakd.bulk import BucketJob, RunOptions, load_job, look_up
 from pcakd.errors import NotFoundError, PhotoError, UsageError
 from tests.pcakd.bulk.made import resolved
 
@@ -102,15 +102,15 @@ def test_the_id_of_a_job_stays_from_version_to_version():
 
 def test_resolving_loads_the_model_and_reads_the_style_photos(tmp_path):
     Image.fromarray(np.full((8, 8, 3), 90, np.uint8)).save(tmp_path / "x.png")
-    found = resolve(job(styles=(str(tmp_path / "x.png"),), model="mobilenet"))
+    found = look_up(job(styles=(str(tmp_path / "x.png"),), model="mobilenet"))
     assert (found.model, len(found.model_digest), list(found.photos)) == ("mobilenet", 64, ["x"])
     assert found.photos["x"] == ((tmp_path / "x.png").read_bytes(),)
     assert found.checkpoint is not None
     with pytest.raises(NotFoundError, match=r"missing\.png"):
-        resolve(job(styles=(str(tmp_path / "missing.png"),)))
+        look_up(job(styles=(str(tmp_path / "missing.png"),)))
     (tmp_path / "bad.png").write_bytes(b"no photo")
     with pytest.raises(PhotoError, match=r"bad\.png: is not an image"):
-        resolve(job(styles=(str(tmp_path / "bad.png"),)))
+        look_up(job(styles=(str(tmp_path / "bad.png"),)))
 
 
 FILE = """

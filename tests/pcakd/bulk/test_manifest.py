@@ -6,7 +6,7 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from pcakd.bulk.manifest import read_manifest
+from pcakd.bulk.manifest import read_manifest_table
 from pcakd.errors import NotFoundError, UsageError
 from pcakd.storage import open_storage
 
@@ -15,7 +15,7 @@ STYLES = ("evening", "rain")
 
 def manifest(tmp_path, text: str | bytes, name: str = "m.csv"):
     (tmp_path / name).write_bytes(text.encode() if isinstance(text, str) else text)
-    return read_manifest(str(tmp_path / name), STYLES)
+    return read_manifest_table(str(tmp_path / name), STYLES)
 
 
 def test_rows_come_in_the_order_of_keys_whatever_their_order_in_the_file(tmp_path):
@@ -40,17 +40,17 @@ def test_csv_and_parquet_say_the_same(tmp_path):
     )
     pq.write_table(table, tmp_path / "m.parquet")
     text = "\ufeffkey,style,transform,strength,smoothing\r\na.jpg,,ot,0.25,\r\nb.jpg,rain,,,none\r\n"
-    first = read_manifest(str(tmp_path / "m.parquet"), STYLES)
+    first = read_manifest_table(str(tmp_path / "m.parquet"), STYLES)
     assert list(first.rows()) == list(manifest(tmp_path, text).rows())
 
 
 def test_a_manifest_in_a_bucket_is_read(s3_server):
     bucket = s3_server.new_bucket()
     open_storage(f"s3://{bucket}/lists").write("m.csv", b'key\n"with, comma.jpg"\n')
-    found = read_manifest(f"s3://{bucket}/lists/m.csv", STYLES)
+    found = read_manifest_table(f"s3://{bucket}/lists/m.csv", STYLES)
     assert [row.key for row in found.rows()] == ["with, comma.jpg"]
     with pytest.raises(NotFoundError, match="no such manifest"):
-        read_manifest(f"s3://{bucket}/lists/other.csv", STYLES)
+        read_manifest_table(f"s3://{bucket}/lists/other.csv", STYLES)
 
 
 @pytest.mark.parametrize(
@@ -103,9 +103,9 @@ def test_any_bytes_are_a_manifest_or_one_line(tmp_path, data):
 def test_parquet_of_other_types_is_refused(tmp_path):
     pq.write_table(pa.table({"key": [1, 2]}), tmp_path / "m.parquet")
     with pytest.raises(UsageError, match="row 1: key is 1: give a text"):
-        read_manifest(str(tmp_path / "m.parquet"), STYLES)
+        read_manifest_table(str(tmp_path / "m.parquet"), STYLES)
     with pytest.raises(UsageError, match=r"a manifest is a \.csv or \.parquet file"):
-        read_manifest(str(tmp_path / "m.txt"), STYLES)
+        read_manifest_table(str(tmp_path / "m.txt"), STYLES)
 
 
 def test_a_large_manifest_is_read_in_chunks(tmp_path):
@@ -113,6 +113,6 @@ def test_a_large_manifest_is_read_in_chunks(tmp_path):
         writer = csv.writer(file)
         writer.writerow(["key"])
         writer.writerows([f"{n:06d}.jpg"] for n in reversed(range(45_000)))
-    found = read_manifest(str(tmp_path / "m.csv"), STYLES)
+    found = read_manifest_table(str(tmp_path / "m.csv"), STYLES)
     assert len(found) == 45_000
     assert next(iter(found.rows())).key == "000000.jpg"

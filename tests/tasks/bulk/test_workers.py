@@ -13,7 +13,7 @@ from pcakd.photos.images import read_photo
 from pcakd.storage import open_storage, sha256_hex
 from tasks.bulk import workers
 from tasks.bulk.carried import image_of, pack, photo_of, unpack, unpack_rows, with_image
-from tasks.bulk.pipeline import BLOCK_ITEMS, Plan, cut_into_blocks
+from tasks.bulk.pipeline import BLOCK_ITEMS, ClusterShares, cut_into_blocks
 from tasks.bulk.workers import Work, fetch, shrunk, store
 from tests.corpus import bad_photos, good_photos, odd_photos
 
@@ -138,19 +138,19 @@ def test_blocks_are_cut_by_number_and_by_bytes():
     ("cpus", "gpus", "workers"), [(1, 0, None), (2, 0, None), (2, 0, 5), (16, 0, 4), (16, 2, None)]
 )
 def test_two_jobs_at_once_find_room_on_a_cluster(cpus, gpus, workers):
-    settings = {"memory_limit": None}
-    plan = Plan.for_cluster(cpus, gpus, 64 << 30, items=1000, workers=workers, device="auto", settings=settings)
-    assert plan.stylizers * plan.cpus + 2 * plan.helpers * plan.helper_cpus <= cpus / 2
-    assert plan.stylizers * plan.gpus <= gpus
-    assert plan.stylizers == (workers or gpus or cpus)
-    plan = Plan.for_cluster(cpus, gpus, 64 << 30, items=1, workers=workers, device="auto", settings=settings)
-    assert plan.stylizers == 1
+    how = {"workers": workers, "device": "auto", "settings": {"memory_limit": None}}
+    shares = ClusterShares.for_cluster(cpus, gpus, 64 << 30, items=1000, **how)
+    assert shares.stylizers * shares.cpus + 2 * shares.helpers * shares.helper_cpus <= cpus / 2
+    assert shares.stylizers * shares.gpus <= gpus
+    assert shares.stylizers == (workers or gpus or cpus)
+    shares = ClusterShares.for_cluster(cpus, gpus, 64 << 30, items=1, **how)
+    assert shares.stylizers == 1
 
 
 def test_stylizers_are_as_many_as_the_memory_has_room_for():
     def stylizers(memory: int, limit: int | None) -> int:
         settings = {"memory_limit": limit}
-        plan = Plan.for_cluster(16, 0, memory, items=1000, workers=None, device="auto", settings=settings)
-        return plan.stylizers
+        shares = ClusterShares.for_cluster(16, 0, memory, items=1000, workers=None, device="auto", settings=settings)
+        return shares.stylizers
 
     assert (stylizers(8 << 30, None), stylizers(8 << 30, 1 << 30), stylizers(1 << 30, None)) == (3, 8, 1)

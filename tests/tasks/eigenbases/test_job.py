@@ -29,9 +29,9 @@ from pcakd.student.checkpoint import Metadata, save_checkpoint
 from pcakd.student.network import Student, StudentSpec
 from pcakd.teacher import load_teacher
 from tasks.cluster.actors import scatter
-from tasks.eigenbases.extractor import Extractor, Pool, extractors
+from tasks.eigenbases import job as stage
+from tasks.eigenbases.extractor import Extractor, Extractors, extractors
 from tasks.eigenbases.job import FitConfig, collect_moments, fit_eigenbases
-from tasks.eigenbases.job import job as stage
 from tasks.eigenbases.pieces import Piece, cut_into_pieces, shard_rows
 from tests.command import pcakd
 
@@ -205,7 +205,7 @@ def test_a_finished_fit_is_returned_and_other_widths_need_no_photo(fitted, confi
 
 @pytest.mark.slow
 def test_the_moments_are_the_same_to_the_last_bit_with_one_worker_and_with_two(pool, pieces, moments):
-    one, _ = collect_moments(Pool(pool.actors[:1], pool.teacher), pieces)
+    one, _ = collect_moments(Extractors(pool.actors[:1], pool.teacher), pieces)
     two, _ = collect_moments(pool, pieces)
     assert same_to_1e_9(one, moments)
     for a, b in zip(one.levels, two.levels, strict=True):

@@ -84,10 +84,10 @@ def test_rows_in_shards_and_objects_left_out_add_up_to_the_objects_listed(sharde
     assert len(ok) == len(rows) == GOOD
     assert len(objects) == len(rows) + sum(row["status"] != "ok" for row in objects)
     assert {row["key"] for row in ok} == {row.key for row in rows}
-    statistics = json.loads((sharded / "stats.json").read_text())
-    assert statistics["objects"] == LISTED
-    assert sum(statistics["status"].values()) == LISTED
-    assert statistics["source_bytes"] == sum(path.stat().st_size for path in corpus.rglob("*") if path.is_file())
+    counts = json.loads((sharded / "stats.json").read_text())
+    assert counts["objects"] == LISTED
+    assert sum(counts["status"].values()) == LISTED
+    assert counts["source_bytes"] == sum(path.stat().st_size for path in corpus.rglob("*") if path.is_file())
 
 
 def test_rows_are_in_the_order_of_the_keys_and_in_the_shard_that_the_table_names(sharded):
@@ -216,8 +216,8 @@ def test_a_photo_that_kills_its_worker_costs_only_itself(ray_cluster, tmp_path, 
     monkeypatch.setattr("tasks.shards.job.do_part", deadly())
     monkeypatch.setattr("tasks.shards.job.probe", deadly_probe())
     report = shard_dataset(ShardConfig(source=str(source), dest=str(tmp_path / "dest")))
-    assert report.statistics["status"]["ok"] == 6
-    assert report.statistics["status"]["crashed"] == 1
+    assert report.counts["status"]["ok"] == 6
+    assert report.counts["status"]["crashed"] == 1
 
 
 def deadly():
@@ -246,5 +246,5 @@ def deadly_probe():
 
 def test_limit_takes_the_first_objects(corpus, ray_cluster, tmp_path):
     report = shard_dataset(ShardConfig(source=str(corpus), dest=str(tmp_path / "dest"), limit=5))
-    assert report.statistics["objects"] == 5
+    assert report.counts["objects"] == 5
     assert isinstance(open_dataset(str(tmp_path / "dest")), ShardDataset)

@@ -82,7 +82,7 @@ def test_objects_that_vanish_after_the_listing_are_missing(source, ceph, ceph_bu
         report = shard_dataset(ShardConfig(source=source.uri(), dest=dest))
         found = statuses(dest)
     assert [key for key, status in found.items() if status == "missing"] == gone
-    assert report.statistics["objects"] == 150 + len(bad_photos()) + len(ODD_KEYS) + 1 == len(found)
+    assert report.counts["objects"] == 150 + len(bad_photos()) + len(ODD_KEYS) + 1 == len(found)
 
 
 @pytest.mark.parametrize("wrong", ["secret", "source bucket", "destination bucket"])

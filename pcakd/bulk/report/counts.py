@@ -65,7 +65,7 @@ class Timeline:
         }
 
 
-class Statistics:
+class RowCounts:
     """Sums over rows of a job's ledger."""
 
     def __init__(self) -> None:
