@@ -14,6 +14,7 @@ from typing import Any
 
 import torch
 
+from pcakd.checks import one_of
 from pcakd.distillation.data import PhotoSet
 from pcakd.distillation.recipe import Recipe, load_recipe
 from pcakd.distillation.report import before_after, loss_curves
@@ -25,6 +26,8 @@ from pcakd.errors import UsageError
 from pcakd.storage import Storage, open_storage
 from pcakd.student.checkpoint import Metadata, checkpoint_bytes
 from pcakd.student.network import Student
+from pcakd.stylize.options import DEVICES, Device
+from pcakd.stylize.stylizer import pick_device
 from pcakd.teacher import Teacher, load_teacher
 
 SHOWN = 6
@@ -51,7 +54,7 @@ class DistillConfig:
     """Steps of all phases together, shared out as in the recipe; None: the recipe's."""
     seed: int | None = None
     """In place of the recipe's."""
-    device: str = "auto"
+    device: Device = "auto"
     """"cpu", "cuda", or "auto": a GPU if there is one."""
     resume: bool = False
     """Go on from the training state beside `out`, if there is one."""
@@ -61,6 +64,7 @@ class DistillConfig:
             raise UsageError(f"out is {self.out!r}: give a name that ends in .safetensors")
         if self.steps is not None and self.steps < 1:
             raise UsageError(f"steps is {self.steps}: give 1 or more")
+        one_of("device", self.device, DEVICES)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -80,8 +84,13 @@ class Job:
     def state_key(self) -> str:
         return f"{self.name}.state.pt"
 
-    def trainer(self, workers: Workers | None = None, device: torch.device | str | None = None) -> Trainer:
-        """A trainer, at the saved state if there is one."""
+    def begin(self) -> None:
+        """Before a training, once nothing stands in its way: without `resume` an older state is removed."""
+        if not self.config.resume:
+            self.folder.delete(self.state_key)
+
+    def trainer(self, device: torch.device, workers: Workers | None = None) -> Trainer:
+        """A trainer on a device, at the saved state if there is one."""
         photos, held_out = self.photos()
         workers = workers or Workers()
         trainer = Trainer(
@@ -91,7 +100,7 @@ class Job:
             photos,
             held_out if workers.rank == 0 else None,
             workers=workers,
-            device=device if device is not None else pick_device(self.config.device),
+            device=device,
         )
         if self.folder.exists(self.state_key):
             trainer.load_state(self.folder.read(self.state_key))
@@ -106,7 +115,7 @@ class Job:
 
 
 def prepare(config: DistillConfig) -> Job:
-    """Read what the job needs and hold it against each other; without `resume` an older state is removed.
+    """Read what the job needs and hold it against each other.
 
     Raises UsageError, CheckpointError, NotFoundError.
     """
@@ -129,8 +138,6 @@ def prepare(config: DistillConfig) -> Job:
             f"{config.eigenbases}: was fitted on teacher {bases.teacher.get('id', '?')} with other weights than "
             f"{config.teacher}; fit again, or name that teacher"
         )
-    if not config.resume:
-        folder.delete(job.state_key)
     return job
 
 
@@ -156,9 +163,11 @@ def with_steps(recipe: Recipe, steps: int) -> Recipe:
 def run_here(job: Job, on_step: Callable[[StepReport], None]) -> Trainer:
     """Train in this process; states are saved as the recipe says, the model at the end.
 
-    Raises Diverged after saving the model of the last good state.
+    Raises UsageError for a device that is not there; Diverged after saving the model of the last good state.
     """
-    trainer = job.trainer()
+    device = pick_device(job.config.device)
+    job.begin()
+    trainer = job.trainer(device)
     try:
         trainer.run(on_step=on_step, on_state=lambda step: job.save_state(trainer))
     except Diverged:
@@ -204,13 +213,6 @@ def initial_student(trainer: Trainer) -> Student:
     fresh = Trainer(trainer.recipe, trainer.objective.teacher, trainer.bases, trainer.crops.photos)
     fresh.start()
     return fresh.student(averaged=False)
-
-
-def pick_device(name: str) -> torch.device:
-    """The device of a name; "auto" is a GPU if there is one."""
-    if name == "auto":
-        return torch.device("cuda" if torch.cuda.is_available() else "cpu")
-    return torch.device(name)
 
 
 def git_commit() -> str:

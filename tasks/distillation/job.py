@@ -83,6 +83,9 @@ def _fit(job: Job, options: RayOptions, calls: dict[str, Any], scratch: str) -> 
     from ray.train.torch import TorchConfig, TorchTrainer
 
     gpus = cluster_gpus() > 0 and job.config.device != "cpu"
+    if job.config.device == "cuda" and not gpus:
+        raise UsageError("device is 'cuda', but the Ray cluster has no GPU; use --device cpu")
+    job.begin()
     warn_of_waiting(options, gpus)
     elastic = options.min_workers is not None and options.min_workers < options.workers
     trainer = TorchTrainer(
@@ -147,7 +150,7 @@ def train_worker(config: dict[str, Any]) -> FatalError | None:
     torch.set_num_threads(config["threads"])
     device = ray.train.torch.get_device()
     workers = ddp_workers(rank, context.get_world_size())
-    trainer = job.trainer(workers, device)
+    trainer = job.trainer(device, workers)
 
     def save(step: int) -> None:
         refusal = _refusal(config["check"]) if rank == 0 else None

@@ -14,6 +14,7 @@ from pcakd.shards import open_dataset
 from pcakd.storage import open_storage, sha256_hex
 from pcakd.storage.stage import StageOutput, read_manifest
 from pcakd.student.checkpoint import load_checkpoint
+from pcakd.stylize.options import Device
 from pcakd.teacher import load_teacher
 from tasks.lease import Lease
 from tasks.stages.progress import StageProgress
@@ -38,7 +39,7 @@ def distill_stage(
     recipe: str = "",
     steps: int | None = None,
     seed: int | None = None,
-    device: str = "auto",
+    device: Device = "auto",
     workers: int = 1,
     worker_cpus: int = 1,
 ) -> StageResult:

@@ -1,13 +1,17 @@
 """A teacher, photos and recipes small enough to train in seconds: a random student is the teacher."""
 
 from dataclasses import dataclass
+from pathlib import Path
 
 import numpy as np
 import torch
+from PIL import Image
 
 from pcakd.distillation import Recipe
+from pcakd.eigenbases.files import eigenbases_bytes
 from pcakd.eigenbases.pca import Eigenbases, Moments, Widths, fit
-from pcakd.teacher import Teacher
+from pcakd.student.checkpoint import Metadata, save_checkpoint
+from pcakd.teacher import Teacher, load_teacher
 from pcakd.teacher.student import StudentTeacher, student_info
 from tests.models import random_checkpoint
 
@@ -77,3 +81,22 @@ def recipe(**changes) -> Recipe:
         "checkpoint_every": 4,
     }
     return Recipe(**(values | changes))
+
+
+def write_inputs(folder: Path) -> Path:
+    """Photos, teacher, bases and recipe as files: photos/, teacher.safetensors, bases/, recipe.toml."""
+    source = teacher()
+    save_checkpoint(folder / "teacher.safetensors", source.student, Metadata(spec=source.student.spec))
+    data = photos()
+    (folder / "photos").mkdir()
+    for i, photo in enumerate(data.photos):
+        Image.fromarray(photo).save(folder / "photos" / f"{i:02}.png")
+    (folder / "bases").mkdir()
+    fitted = bases(load_teacher(folder / "teacher.safetensors"), data)
+    (folder / "bases" / "eigenbases.safetensors").write_bytes(eigenbases_bytes(fitted))
+    (folder / "recipe.toml").write_text(
+        "crop = 32\nbatch = 4\ninit_photos = 6\npair_steps = [0, 100, 0, 0]\njoint_steps = 0\nwarmup_steps = 2\n"
+        'precision = "fp32"\nteacher_photos = 2\ngraded_photos = 1\nvalidate_every = 100\nvalidation_photos = 2\n'
+        "checkpoint_every = 10\nclip_norm = 0.0\nencoder_rate = 0.001\ndecoder_rate = 0.002\n"
+    )
+    return folder

@@ -15,11 +15,9 @@ from pcakd.distillation import Trainer
 from pcakd.distillation.job import DistillConfig, prepare, run_here
 from pcakd.distillation.trainer import StepReport
 from pcakd.eigenbases.files import eigenbases_bytes, eigenbases_from
-from pcakd.eigenbases.pca import Moments, Widths, fit
 from pcakd.errors import UsageError
 from pcakd.storage import open_storage
-from pcakd.student.checkpoint import Metadata, load_checkpoint, save_checkpoint
-from pcakd.teacher import load_teacher
+from pcakd.student.checkpoint import load_checkpoint
 from tasks.distillation.job import RayOptions, ddp_workers, distill, train, warn_of_waiting
 from tasks.lease import SupersededError, acquire
 from tests.command import pcakd
@@ -80,26 +78,7 @@ def test_two_gloo_workers_have_the_gradients_of_one_with_the_doubled_batch(tmp_p
 @pytest.fixture(scope="module")
 def inputs(tmp_path_factory):
     """Photos, teacher, bases and recipe as files."""
-    folder = tmp_path_factory.mktemp("inputs")
-    source = parts.teacher()
-    save_checkpoint(folder / "teacher.safetensors", source.student, Metadata(spec=source.student.spec))
-    teacher = load_teacher(folder / "teacher.safetensors")
-    data, moments = parts.photos(), Moments.zeros(teacher.channels)
-    (folder / "photos").mkdir()
-    for i, photo in enumerate(data.photos):
-        Image.fromarray(photo).save(folder / "photos" / f"{i:02}.png")
-        with torch.no_grad():
-            moments.update(teacher.features(torch.from_numpy(photo).permute(2, 0, 1)[None].float() / 255))
-    (folder / "bases").mkdir()
-    (folder / "bases" / "eigenbases.safetensors").write_bytes(
-        eigenbases_bytes(fit(moments, Widths(channels=parts.CHANNELS)))
-    )
-    (folder / "recipe.toml").write_text(
-        "crop = 32\nbatch = 4\ninit_photos = 6\npair_steps = [0, 100, 0, 0]\njoint_steps = 0\nwarmup_steps = 2\n"
-        'precision = "fp32"\nteacher_photos = 2\ngraded_photos = 1\nvalidate_every = 100\nvalidation_photos = 2\n'
-        "checkpoint_every = 10\nclip_norm = 0.0\nencoder_rate = 0.001\ndecoder_rate = 0.002\n"
-    )
-    return folder
+    return parts.write_inputs(tmp_path_factory.mktemp("inputs"))
 
 
 def options(inputs, out, **changes):
@@ -203,6 +182,25 @@ def test_a_user_s_mistake_is_one_line(inputs, tmp_path, change, message):
     assert done.returncode == 2
     assert len(done.stderr.strip().splitlines()) == 1
     assert message in done.stderr
+
+
+def test_a_gpu_that_is_not_there_is_one_line_and_an_older_state_stays(inputs, tmp_path):
+    (tmp_path / "m.state.pt").write_bytes(b"of an earlier training")
+    values = options(inputs, tmp_path / "m.safetensors", device="cuda")
+    arguments = [f"--{name.replace('_', '-')}={value}" for name, value in values.items() if name != "shards"]
+    done = pcakd("distill", values["shards"], *arguments, fresh=False, CUDA_VISIBLE_DEVICES="")
+    assert done.returncode == 2
+    (line,) = done.stderr.splitlines()
+    assert "no CUDA device" in line
+    assert (tmp_path / "m.state.pt").exists()
+
+
+@pytest.mark.slow
+def test_a_gpu_that_the_cluster_does_not_have_is_refused(inputs, tmp_path, ray_cluster, monkeypatch):
+    monkeypatch.setattr("tasks.distillation.job.cluster_gpus", lambda: 0)
+    config = DistillConfig(**options(inputs, tmp_path / "m.safetensors", device="cuda"))
+    with pytest.raises(UsageError, match="the Ray cluster has no GPU"):
+        distill(config, RayOptions(workers=2))
 
 
 def test_more_workers_than_rows_are_refused(inputs, tmp_path):
