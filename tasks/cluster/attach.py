@@ -9,7 +9,7 @@ from contextlib import contextmanager
 from typing import TYPE_CHECKING
 
 from pcakd.environment import setting, whole_number
-from pcakd.errors import TransientError, UsageError
+from pcakd.errors import FatalError, PcakdError, TransientError, UsageError
 
 if TYPE_CHECKING:
     from ray.runtime_context import RuntimeContext
@@ -41,13 +41,15 @@ def ray_cluster(
     RAY_ADDRESS; a local one with `num_cpus` (default: PCAKD_NUM_CPUS, else all of the machine) and an
     object store of `object_store_bytes` (default: PCAKD_OBJECT_STORE_MB, else 512 MiB).
 
-    Raises UsageError for a value that is none, TransientError when the cluster cannot be reached.
+    Raises UsageError for a value that is none, TransientError when the cluster cannot be reached; what Ray raises
+    in the block becomes an error of the project.
     """
     import_ray_quietly()
     import ray
 
     if ray.is_initialized():
-        yield ray.get_runtime_context()
+        with project_errors():
+            yield ray.get_runtime_context()
         return
     address = setting("RAY_ADDRESS")
     options: dict = {
@@ -85,9 +87,35 @@ def ray_cluster(
             f"no Ray cluster {where} ({(str(error) or type(error).__name__).splitlines()[0]})"
         ) from None
     try:
-        yield ray.get_runtime_context()
+        with project_errors():
+            yield ray.get_runtime_context()
     finally:
         ray.shutdown()
+
+
+@contextmanager
+def project_errors() -> Iterator[None]:
+    """Within the block an error of Ray's becomes one of the project's: no caller has to know both.
+
+    What a worker raised is raised here: an error of the project as it is, any other as FatalError, for another try
+    would end the same way. All else that Ray raises may pass, as lost nodes and objects do: TransientError.
+    """
+    from ray.exceptions import RayError, RayTaskError
+
+    try:
+        yield
+    except RayTaskError as error:
+        if isinstance(error.cause, PcakdError):
+            raise error.cause from None
+        raise FatalError(f"a worker failed ({first_line(error.cause)}); this is a defect, please report it") from error
+    except RayError as error:
+        raise TransientError(f"Ray gave up ({first_line(error)}); the same command goes on") from error
+
+
+def first_line(error: BaseException) -> str:
+    """The kind of an error and the first line of what it says."""
+    words = str(error).strip().splitlines()
+    return f"{type(error).__name__}: {words[0][:200]}" if words else type(error).__name__
 
 
 @contextmanager

@@ -1,7 +1,8 @@
 import pytest
+from ray import exceptions
 
-from pcakd.errors import TransientError, UsageError
-from tasks.cluster.attach import ray_cluster
+from pcakd.errors import FatalError, PhotoError, TransientError, UsageError
+from tasks.cluster.attach import project_errors, ray_cluster
 
 
 @pytest.fixture(autouse=True)
@@ -31,3 +32,29 @@ def test_a_size_that_is_no_number_is_said(name, monkeypatch):
     monkeypatch.delenv("RAY_ADDRESS", raising=False)
     with pytest.raises(UsageError, match=name), ray_cluster():
         pass
+
+
+@pytest.mark.parametrize(
+    ("cause", "kind", "says"),
+    [
+        (PhotoError("a.jpg: is empty", reason="empty"), PhotoError, r"^a\.jpg: is empty$"),
+        (ValueError("no sense\nat all"), FatalError, r"^a worker failed \(ValueError: no sense\); .* report it$"),
+    ],
+)
+def test_what_a_worker_raised_is_an_error_of_the_project(cause, kind, says):
+    error = exceptions.RayTaskError("work", "Traceback (most recent call last): ...", cause).as_instanceof_cause()
+    with pytest.raises(kind, match=says) as caught, project_errors():
+        raise error
+    assert not isinstance(caught.value, exceptions.RayError)
+
+
+@pytest.mark.parametrize(
+    "error", [exceptions.WorkerCrashedError(), exceptions.ObjectLostError("00", None, ""), exceptions.RayError("x\ny")]
+)
+def test_all_else_that_ray_raises_may_pass(error):
+    with (
+        pytest.raises(TransientError, match=r"^Ray gave up \(.*\); the same command goes on$") as caught,
+        project_errors(),
+    ):
+        raise error
+    assert "\n" not in str(caught.value)
