@@ -148,7 +148,7 @@ def _sum(clock: Clock, kind: str, steps: tuple[str, ...]) -> float:
 _MEMORY = """
 import sys
 sys.argv[0] = "pcakd"
-from pcakd.cli.main import main
+from flows.cli import main
 try:
     main()
 except SystemExit as end:

@@ -1,4 +1,4 @@
-"""The whole `pcakd` command: what the method can do, plus the stages on Ray and the flows."""
+"""The `pcakd` command, which `python -m pcakd` runs too: the method's commands and the stages'."""
 
 import sys
 

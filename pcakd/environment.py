@@ -38,6 +38,7 @@ VARIABLES = _table(
     Variable(name="PCAKD_WORKSPACE", what="folder or s3:// prefix of stage outputs", default="PCAKD_HOME/workspace"),
     Variable(name="PCAKD_EXPERIMENT", what="name of the MLflow experiment", default="pcakd"),
     Variable(name="PCAKD_TEACHERS", what="folder of teachers' weights (*.safetensors)", default="torchvision's cache"),
+    Variable(name="PCAKD_DEBUG", what="with any value a command that fails shows the traceback", default="one line"),
     Variable(name="PCAKD_MAX_PIXELS", what="photos of more pixels are left out", default="268435456"),
     Variable(name="PCAKD_S3_ENDPOINT_URL", what="address of the S3 server", default="AWS_ENDPOINT_URL, else AWS"),
     Variable(name="PCAKD_NUM_CPUS", what="CPUs of a Ray that is started here", default="all of the machine"),

@@ -9,6 +9,9 @@
     ├── TransientError    4   gave up on something that may pass; the same command again may help
     └── FatalError        5   cannot go on, and a retry will not help
 
+A command that was interrupted ends with 130, one whose work is finished with some objects failed with 3; any error
+that is not of this tree with 5. There is no other exit code.
+
 A message is one line: what is wrong, where, and what to do. `PhotoError.reason` is a short stable
 word ("truncated", "empty", ...), fit for a status column.
 """
@@ -18,6 +21,7 @@ EXIT_USAGE = 2
 EXIT_PARTIAL = 3
 EXIT_TRANSIENT = 4
 EXIT_FATAL = 5
+EXIT_INTERRUPTED = 130
 
 
 class PcakdError(Exception):

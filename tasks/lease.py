@@ -21,8 +21,6 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-import psutil
-
 from pcakd.errors import FatalError, NotFoundError, PcakdError, TransientError
 from pcakd.storage import Storage
 
@@ -181,6 +179,8 @@ def _this_process() -> dict[str, Any]:
 
 def _started(pid: int) -> float:
     """When a process of this machine began; 0 where there is none of that number."""
+    import psutil  # here, so that a command can tell its --help, or what it lacks, without the pipeline extra
+
     try:
         process = psutil.Process(pid)
         return 0.0 if process.status() == psutil.STATUS_ZOMBIE else process.create_time()

@@ -50,4 +50,4 @@ def main(out: Path, steps: int) -> None:
 if __name__ == "__main__":
     from pcakd.cli.main import run
 
-    sys.exit(run(main))  # type: ignore[arg-type]
+    sys.exit(run(main))

@@ -99,4 +99,4 @@ def prefect(*words: str) -> None:
 if __name__ == "__main__":
     import click
 
-    sys.exit(run(click.command(main), sys.argv[1:]))  # type: ignore[arg-type]
+    sys.exit(run(click.command(main), sys.argv[1:]))

@@ -1,25 +1,31 @@
-"""The `pcakd` command with what the method alone can do; `flows.cli` adds the stages and flows to it."""
+"""The `pcakd` command with what the method alone can do; `flows.cli` adds the stages to it."""
 
 import importlib
 import os
-import signal
 import sys
+import traceback
 from collections.abc import Mapping
 
 import click
 
-from pcakd.errors import EXIT_FATAL, EXIT_USAGE, PcakdError
+from pcakd.cli.extra import INSTALL, brought_by_pipeline
+from pcakd.environment import setting
+from pcakd.errors import EXIT_FATAL, EXIT_INTERRUPTED, EXIT_OK, EXIT_USAGE, PcakdError
 
 COMMANDS = {
     "stylize": ("pcakd.cli.stylize:stylize", "Give photos the style of another photo."),
     "evaluate": ("pcakd.cli.evaluate:evaluate", "Measure models on pairs and graded photos."),
-    "distill": ("pcakd.cli.distill:distill", "Distil a student from a teacher and its eigenbases."),
     "s3-policy": ("pcakd.cli.s3_policy:s3_policy_command", "Print the S3 rights that a job needs, as IAM JSON."),
     "import-released": ("pcakd.cli.import_released:import_released", "Convert the paper's released model."),
 }
 """Command name → (where it lives, its line in `pcakd --help`); imported when it is called, so that help is quick."""
 
-EPILOG = "Exit codes: 0 done, 2 usage, 3 finished with some objects failed, 4 gave up (retry may help), 5 fatal."
+EPILOG = (
+    "Exit codes: 0 done, 2 usage, 3 finished with some objects failed, 4 gave up (retry may help), 5 fatal, "
+    "130 interrupted."
+)
+LONGEST = 300
+"""Characters of an error that nobody foresaw."""
 
 
 class LazyGroup(click.Group):
@@ -56,36 +62,49 @@ def make_group(commands: Mapping[str, tuple[str, str]]) -> LazyGroup:
     return click.version_option(package_name="pcakd", prog_name="pcakd")(group)
 
 
-def run(group: click.Group, args: list[str] | None = None) -> int:
-    """Run a command line; the exit code. A user's mistake is one line on standard error, never a traceback."""
+def run(group: click.Command, args: list[str] | None = None) -> int:
+    """Run a command line; the exit code, one of the table in `pcakd.errors` whatever happens.
+
+    An error is one line on standard error, never a traceback, unless PCAKD_DEBUG asks for it.
+    """
+    output = sys.stdout
     try:
         result = group.main(args=args, prog_name="pcakd", standalone_mode=False)
-        return result if isinstance(result, int) else 0
+        sys.stdout.flush()
+        return result if isinstance(result, int) else EXIT_OK
     except click.exceptions.NoArgsIsHelpError as error:
         click.echo(error.format_message(), err=True)
         return EXIT_USAGE
-    except click.UsageError as error:
-        hint = f" (see `{error.ctx.command_path} --help`)" if error.ctx else ""
-        click.echo(f"pcakd: {error.format_message()}{hint}", err=True)
-        return EXIT_USAGE
-    except click.ClickException as error:
-        click.echo(f"pcakd: {error.format_message()}", err=True)
-        return EXIT_USAGE
-    except PcakdError as error:
-        click.echo(f"pcakd: {error}", err=True)
-        return error.exit_code
-    except (click.Abort, KeyboardInterrupt):
-        click.echo("pcakd: interrupted", err=True)
-        return 128 + signal.SIGINT
-    except BrokenPipeError:
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
-        return 0
-    except OSError as error:
-        where = f"{error.filename}: " if error.filename else ""
-        click.echo(f"pcakd: {where}{error.strerror or error}", err=True)
-        return EXIT_FATAL
+    except (Exception, KeyboardInterrupt, SystemExit) as error:
+        # Whoever reads the output has seen enough; Click makes a SystemExit of that, and wraps the output.
+        if isinstance(error, BrokenPipeError) or (isinstance(error, SystemExit) and sys.stdout is not output):
+            os.dup2(os.open(os.devnull, os.O_WRONLY), output.fileno())
+            return EXIT_OK
+        if setting("PCAKD_DEBUG"):
+            traceback.print_exc()
+        code, message = told(error)
+        click.echo(f"pcakd: {message}", err=True)
+        return code
 
 
-def main() -> None:
-    """Entry point of `python -m pcakd`: the commands that need neither Ray nor Prefect nor MLflow."""
-    sys.exit(run(make_group(COMMANDS)))
+def told(error: BaseException) -> tuple[int, str]:
+    """The exit code of an error that ends a command, and its line."""
+    match error:
+        case PcakdError():
+            return error.exit_code, str(error)
+        case click.UsageError():
+            hint = f" (see `{error.ctx.command_path} --help`)" if error.ctx else ""
+            return EXIT_USAGE, f"{error.format_message()}{hint}"
+        case click.ClickException():
+            return EXIT_USAGE, error.format_message()
+        case click.Abort() | KeyboardInterrupt():
+            return EXIT_INTERRUPTED, "interrupted"
+        case ModuleNotFoundError() if brought_by_pipeline(error):
+            return EXIT_USAGE, f"this needs {error.name}, not installed here; install the stages' extra: {INSTALL}"
+        case OSError():
+            where = f"{error.filename}: " if error.filename else ""
+            return EXIT_FATAL, f"{where}{error.strerror or error}"
+        case MemoryError():
+            return EXIT_FATAL, "out of memory; give it less to do at once, or a machine with more"
+    words = " ".join(f"{type(error).__name__}: {error}".split())[:LONGEST]
+    return EXIT_FATAL, f"{words}: a defect, please report it; PCAKD_DEBUG=1 shows where it happened"

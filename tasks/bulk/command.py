@@ -7,6 +7,7 @@ import click
 from click.core import ParameterSource
 
 from pcakd.bulk.job import BucketJob, RunOptions, load_job
+from pcakd.cli.extra import need_pipeline
 from pcakd.cli.options import (
     MemorySize,
     compat_option,
@@ -155,6 +156,7 @@ def stylize_bucket(ctx: click.Context, job_file: Path | None, dry_run: bool, **v
     SRC and DEST are folders or s3://bucket/prefix. Every photo of SRC gets exactly one row in the report, every
     good one exactly one result, however often the command was interrupted and run again.
     """
+    need_pipeline("pcakd stylize-bucket")
     job, options = read_job(ctx, job_file, values)
     if dry_run:
         return _dry_run(job)

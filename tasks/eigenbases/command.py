@@ -2,6 +2,7 @@
 
 import click
 
+from pcakd.cli.extra import need_pipeline
 from pcakd.errors import EXIT_PARTIAL, UsageError
 
 
@@ -79,6 +80,7 @@ def fit_eigenbases(
       pcakd fit-eigenbases shards/ --teacher vgg19-normalised --out bases/ --variance 0.85
       pcakd fit-eigenbases s3://bucket/shards --teacher mobilenet-v1 --channels 10,19,37,54 --out s3://bucket/bases
     """
+    need_pipeline("pcakd fit-eigenbases")
     if channels is not None and variance is not None:
         raise UsageError("--channels and --variance exclude each other: give one")
     from pcakd.cli.progress import progress

@@ -2,6 +2,7 @@
 
 import click
 
+from pcakd.cli.extra import need_pipeline
 from pcakd.errors import EXIT_OK, EXIT_PARTIAL
 from pcakd.photos.outcomes import OK, SHARD_STATUSES
 
@@ -74,6 +75,7 @@ def shard(
     Photos are decoded whole, turned upright, shrunk and written as JPEG. Every object of SRC gets a
     status: ok, or the reason why it was left out. Same pictures count once.
     """
+    need_pipeline("pcakd shard")
     from pcakd.shards.config import ShardConfig
 
     config = ShardConfig(

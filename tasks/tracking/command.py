@@ -2,6 +2,8 @@
 
 import click
 
+from pcakd.cli.extra import need_pipeline
+
 EXAMPLES = """\b
 Examples:
   pcakd send-tracking
@@ -14,6 +16,7 @@ def send_tracking() -> int:
 
     The next run on this machine does the same by itself. A run whose process died ends as KILLED.
     """
+    need_pipeline("pcakd send-tracking")
     from pcakd.errors import TransientError
     from tasks.settings import Settings, quiet_environment
     from tasks.tracking import send_leftovers
