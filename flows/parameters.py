@@ -42,6 +42,9 @@ class Distillation(Parameters):
     recipe: str = Field(
         default="", description="Built-in recipe or TOML file; empty: the one of the teacher's backbone."
     )
+    judge: str = Field(
+        default="", description="Name or file of the network in whose features styles are compared; empty: the teacher."
+    )
     steps: int | None = Field(
         default=None, ge=1, description="Steps in all, shared out as in the recipe; empty: its own."
     )

@@ -48,6 +48,9 @@ class DistillConfig:
     """The model to write: a .safetensors path or s3:// address."""
     recipe: str = ""
     """Built-in recipe or TOML file; empty: the built-in one for the teacher's backbone."""
+    judge: str = ""
+    """Network in whose features styles are compared, where the recipe has `style_photos`: as teacher; empty: the
+    teacher."""
     held_out: str | None = None
     """Photos to validate on; None: the shards' val split."""
     steps: int | None = None
@@ -74,6 +77,7 @@ class Job:
     config: DistillConfig
     recipe: Recipe
     teacher: Teacher
+    judge: Teacher | None
     bases: Eigenbases
     folder: Storage
     """Where the model and its state go."""
@@ -99,6 +103,7 @@ class Job:
             self.bases,
             photos,
             held_out if workers.rank == 0 else None,
+            judge=self.judge,
             workers=workers,
             device=device,
         )
@@ -132,7 +137,8 @@ def prepare(config: DistillConfig) -> Job:
     parent, _, file = config.out.rpartition("/")
     folder = open_storage(open_storage(parent or ".").uri())
     name = PurePosixPath(file).stem
-    job = Job(config=config, recipe=recipe, teacher=teacher, bases=bases, folder=folder, name=name)
+    judge = load_teacher(config.judge) if config.judge and recipe.style_photos else None
+    job = Job(config=config, recipe=recipe, teacher=teacher, judge=judge, bases=bases, folder=folder, name=name)
     if bases.teacher.get("digest", teacher.digest) != teacher.digest:
         raise UsageError(
             f"{config.eigenbases}: was fitted on teacher {bases.teacher.get('id', '?')} with other weights than "

@@ -5,20 +5,24 @@
     feature      ‖d_l - s_l-1‖²        decoder block l against the encoder's features of its level, from pair 1 on
     perceptual   ‖F_l(Î) - F_l(I)‖²    the teacher's view of the decoded picture, from pair 1 on
     graded       ‖T(I, g(I)) - g(I)‖²  a picture transferred to its own random colour grade, whose truth is known
+    style        ‖G(R) - G(J)‖²        a picture transferred to another's look, R, and it: Gram matrices
+    structure    1 - SSIM(R, I)        what that transfer has to keep
 
-The first four are the paper's (section 3.2). V_l is orthonormal, so the distillation loss in k coordinates differs
+The first four are the paper's (section 3.2). The last two are what `pcakd.evaluation` measures of pairs, taken from the
+whole stylization, guided filter included. V_l is orthonormal, so the distillation loss in k coordinates differs
 from the paper's, in the teacher's C, by a constant. Feature losses are shares of the features' variance, measured
 once: levels then weigh the same, and workers' means add up to the mean of the whole batch.
 """
 
 from collections.abc import Sequence
+from copy import deepcopy
 from typing import NamedTuple
 
 import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from pcakd.distillation.differentiable import match_statistics
+from pcakd.distillation.differentiable import guided, luminance_ssim, match_statistics, style_loss
 from pcakd.distillation.recipe import Recipe
 from pcakd.eigenbases.pca import project
 from pcakd.student.network import LEVELS, Student, residual
@@ -32,6 +36,9 @@ class Batch(NamedTuple):
     graded: Tensor  # M×3×S×S, grades of the last M photos, which are transferred; the others are reconstructed
     teacher_photos: int  # the teacher sees the first so many
     workers: int = 1
+    contents: Tensor | None = None  # K×3×S'×S', transferred to the looks of `styles`; None: this worker has none
+    styles: Tensor | None = None  # K×3×S'×S', other pictures
+    pairs: int = 0  # contents of the whole step, over all workers
 
 
 class Objective(nn.Module):
@@ -43,12 +50,25 @@ class Objective(nn.Module):
     teacher_variance: Tensor
     student_variance: Tensor
 
-    def __init__(self, student: Student, teacher: Teacher, bases: Sequence[Tensor], recipe: Recipe) -> None:
+    def __init__(
+        self,
+        student: Student,
+        teacher: Teacher,
+        bases: Sequence[Tensor],
+        recipe: Recipe,
+        judge: Teacher | None = None,
+    ) -> None:
+        """judge: the network in whose features styles are compared; None: the teacher."""
         super().__init__()
         self.student = student
         self.recipe = recipe
         # In a tuple: the teacher is neither trained, nor saved, nor moved with the objective.
         self._teacher = (teacher.eval(),)
+        judge = (judge or teacher).eval()
+        if recipe.style_photos and recipe.precision == "bf16":
+            # A copy, as autocast would convert the frozen weights again in every step.
+            judge = deepcopy(judge).to(torch.bfloat16).to(memory_format=torch.channels_last)  # type: ignore[call-overload]
+        self._judge = (judge,)
         for level, basis in enumerate(bases):
             self.register_buffer(f"basis{level}", basis.float(), persistent=False)
         self.register_buffer("teacher_variance", torch.ones(LEVELS))
@@ -88,7 +108,7 @@ class Objective(nn.Module):
         of them this worker has.
         """
         recipe, top = self.recipe, max(self.levels)
-        photos, graded, seen, workers = batch
+        photos, graded, seen, workers, contents, styles, pairs = batch
         clean = len(photos) - len(graded)
         all_clean = recipe.batch - recipe.graded_photos
         losses: dict[str, Tensor] = {}
@@ -101,8 +121,8 @@ class Objective(nn.Module):
             wanted = [f.detach() for f in features]
             if len(graded):
                 with torch.no_grad():
-                    styles = self._encode(graded, top)[0]
-                wanted = [torch.cat([f[:clean], s]) for f, s in zip(wanted, styles, strict=True)]
+                    grades = self._encode(graded, top)[0]
+                wanted = [torch.cat([f[:clean], s]) for f, s in zip(wanted, grades, strict=True)]
             x = features[top]
             for level in range(top, -1, -1):
                 if len(graded):
@@ -119,14 +139,19 @@ class Objective(nn.Module):
                 add("graded", F.mse_loss(picture[clean:], graded), len(graded), recipe.graded_photos)
             if seen and recipe.distill and recipe.encoder_rate:
                 add("distill", self._distill(photos[:seen], features), seen, recipe.teacher_photos)
+            if contents is not None and styles is not None and top == LEVELS - 1:
+                result = self._stylized(contents, styles)
+                add("style", self._style(result, styles), len(contents), pairs)
+                add("structure", 1 - luminance_ssim(result, contents), len(contents), pairs)
             if top and recipe.perceptual and clean:
                 add("perceptual", self._perceptual(picture[:clean], photos[:clean]), clean, all_clean)
         total = torch.stack([getattr(recipe, name) * loss for name, loss in losses.items()]).sum()
-        missing = {name: torch.zeros_like(total) for name in self.names() if name not in losses}
-        return {name: (losses | missing)[name] for name in self.names()} | {"total": total}
+        names = self.names(pairs)
+        missing = {name: torch.zeros_like(total) for name in names if name not in losses}
+        return {name: (losses | missing)[name] for name in names} | {"total": total}
 
-    def names(self) -> list[str]:
-        """The losses that the recipe and the levels in training call for: the same on every worker."""
+    def names(self, pairs: int = 0) -> list[str]:
+        """The losses that the recipe, the levels in training and the step call for: the same on every worker."""
         recipe, top = self.recipe, max(self.levels)
         wanted = {
             "distill": recipe.distill and recipe.encoder_rate and recipe.teacher_photos,
@@ -134,6 +159,8 @@ class Objective(nn.Module):
             "feature": recipe.feature and any(self.levels),
             "perceptual": recipe.perceptual and top and recipe.batch > recipe.graded_photos,
             "graded": recipe.graded_photos,
+            "style": pairs and top == LEVELS - 1,
+            "structure": pairs and top == LEVELS - 1,
         }
         return [name for name, present in wanted.items() if present]
 
@@ -144,6 +171,27 @@ class Objective(nn.Module):
             x = self.student.encode_block(level, x)
             features.append(x)
         return features, residuals
+
+    def _stylized(self, contents: Tensor, styles: Tensor) -> Tensor:
+        """Contents in the looks of the styles as `pcakd.stylize` makes them (ZCA), N×3×H×W, unclipped."""
+        top = LEVELS - 1
+        features, residuals = self._encode(contents, top)
+        with torch.no_grad():
+            looks = self._encode(styles, top)[0]
+        x = features[top]
+        for level in range(top, -1, -1):
+            x = self.student.decode_block(level, match_statistics(x, looks[level]), residuals[level])
+        with torch.autocast(contents.device.type, enabled=False):
+            return guided(wide(x).clamp(0, 1), contents)
+
+    def _style(self, result: Tensor, styles: Tensor) -> Tensor:
+        with torch.no_grad():
+            wanted = self._judged(styles)
+        return style_loss(self._judged(result.clamp(0, 1)), wanted)
+
+    def _judged(self, photos: Tensor) -> list[Tensor]:
+        dtype = torch.bfloat16 if self.recipe.precision == "bf16" else photos.dtype
+        return self._judge[0].features(photos.to(dtype).contiguous(memory_format=torch.channels_last))
 
     def _distill(self, photos: Tensor, features: list[Tensor]) -> Tensor:
         with torch.no_grad():

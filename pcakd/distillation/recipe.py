@@ -11,6 +11,9 @@ from pcakd.checks import one_of
 from pcakd.errors import UsageError
 from pcakd.student.network import DEFAULT_CHANNELS, LEVELS, Backbone
 
+STYLE_FIELDS = ("style", "structure", "style_photos", "style_every", "style_crop")
+"""Fields that do nothing while `style_photos` is 0."""
+
 
 class Phase(NamedTuple):
     """One stretch of training."""
@@ -86,11 +89,22 @@ class Recipe:
     teacher pass with gradients."""
     graded: float = 100.0
     """Weight of the mean squared error of transferred pictures whose truth is known."""
+    style: float = 1.0
+    """Weight of the Gram loss of photos transferred to another's look, relative and a mean over levels as in
+    `pcakd.evaluation`, in the teacher's features or those of another network ("judge"). Costs a pass with gradients."""
+    structure: float = 3.0
+    """Weight of 1 - SSIM of the luminance of those results, guided filter included, against their content."""
     teacher_photos: int = 8
     """Crops of a step, over all workers, that the teacher sees; fewer where it costs more than the student."""
     graded_photos: int = 0
     """Crops of a step, over all workers, that are transferred to their own random colour grade instead of merely
     reconstructed."""
+    style_photos: int = 0
+    """Pairs of photos a step, over all workers and beside the batch, the one transferred to the look of the other."""
+    style_every: int = 1
+    """Steps from one with such pairs to the next: a pair costs as much as many crops."""
+    style_crop: int = 256
+    """Side of their square crops, pixels; a multiple of 16. Large: statistics of few positions say little."""
 
     validate_every: int = 250
     """Steps between validations on held-out photos."""
@@ -112,22 +126,35 @@ class Recipe:
         object.__setattr__(self, "betas", tuple(self.betas))
         if len(self.pair_steps) != LEVELS or min(self.pair_steps) < 0 or self.joint_steps < 0:
             raise UsageError(f"pair_steps are {self.pair_steps}, joint_steps {self.joint_steps}: give 4 counts and one")
-        if self.crop % 16 or self.crop < 32:
-            raise UsageError(f"crop is {self.crop}: give a multiple of 16, 32 or more")
+        for name in ("crop", "style_crop"):
+            if getattr(self, name) % 16 or getattr(self, name) < 32:
+                raise UsageError(f"{name} is {getattr(self, name)}: give a multiple of 16, 32 or more")
         for name, low in {"batch": 1, "init_photos": 1, "validation_photos": 1}.items():
             if getattr(self, name) < low:
                 raise UsageError(f"{name} is {getattr(self, name)}: give {low} or more")
-        for name in ("validate_every", "checkpoint_every"):
+        for name in ("validate_every", "checkpoint_every", "style_every"):
             if getattr(self, name) < 1:
                 raise UsageError(f"{name} is {getattr(self, name)}: give 1 or more steps")
         for name in ("teacher_photos", "graded_photos"):
             if not 0 <= getattr(self, name) <= self.batch:
                 raise UsageError(f"{name} is {getattr(self, name)}: give 0 to batch ({self.batch})")
+        if self.style_photos < 0:
+            raise UsageError(f"style_photos is {self.style_photos}: give 0 or more")
         for name in ("flip", "final_rate", "ema"):
             if not 0 <= getattr(self, name) <= 1:
                 raise UsageError(f"{name} is {getattr(self, name)}: give 0 to 1")
         positive = ("encoder_rate", "decoder_rate", "clip_norm", "weight_decay", "whitening_ridge", "warmup_steps")
-        for name in (*positive, "distill", "image", "feature", "perceptual", "graded", "bias_sigmas"):
+        for name in (
+            *positive,
+            "distill",
+            "image",
+            "feature",
+            "perceptual",
+            "graded",
+            "style",
+            "structure",
+            "bias_sigmas",
+        ):
             if getattr(self, name) < 0:
                 raise UsageError(f"{name} is {getattr(self, name)}: give 0 or more")
         if self.divergence <= 1:
@@ -145,8 +172,12 @@ class Recipe:
         return sum(phase.steps for phase in self.phases())
 
     def to_json(self) -> str:
-        """All fields, keys sorted."""
-        return json.dumps(asdict(self), sort_keys=True)
+        """All fields, keys sorted; those of transfers to other photos only where there are such transfers, so that
+        recipes without them have the identity that they had before these fields were known."""
+        values = asdict(self)
+        if not self.style_photos:
+            values = {key: value for key, value in values.items() if key not in STYLE_FIELDS}
+        return json.dumps(values, sort_keys=True)
 
     @classmethod
     def from_dict(cls, values: dict[str, Any], name: str = "recipe") -> "Recipe":

@@ -12,7 +12,7 @@ from torch import Tensor
 from pcakd.distillation.validation import transferred
 from pcakd.student.network import Student
 
-LOSSES = ("distill", "image", "feature", "perceptual", "graded")
+LOSSES = ("distill", "image", "feature", "perceptual", "graded", "style", "structure")
 WINDOW = 25
 """Steps over which the curves are averaged."""
 

@@ -13,7 +13,7 @@ import json
 import math
 import time
 from collections.abc import Callable
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 import torch
@@ -32,6 +32,8 @@ from pcakd.student.network import Student, StudentSpec
 from pcakd.teacher import Teacher
 
 STATE_VERSION = 1
+ORDERS_APART = 7919
+"""Between the seeds of the orders in which photos are reconstructed, given a style, and taken as one."""
 PATIENCE = 20
 """Steps of a phase before its loss can count as diverged."""
 
@@ -85,10 +87,13 @@ class Trainer:
         photos: PhotoSet,
         held_out: PhotoSet | None = None,
         *,
+        judge: Teacher | None = None,
         workers: Workers | None = None,
         device: torch.device | str = "cpu",
     ) -> None:
-        """Raises UsageError where teacher, bases, recipe and workers do not fit each other."""
+        """judge: network in whose features styles are compared; None: the teacher.
+
+        Raises UsageError where teacher, bases, recipe and workers do not fit each other."""
         self.workers = workers or Workers()
         self.recipe, self.device = recipe, torch.device(device)
         if self.workers.size > recipe.batch:
@@ -103,12 +108,19 @@ class Trainer:
         self.spec = StudentSpec(backbone=recipe.backbone, channels=bases.channels)  # type: ignore[arg-type]
         self.bases = bases
         self.crops = Crops(photos=photos, size=recipe.crop, seed=recipe.seed, flip=recipe.flip)
+        # Contents and styles of transfers: the same photos in two other orders.
+        self.contents, self.styles = (
+            replace(self.crops, size=recipe.style_crop, seed=recipe.seed + number * ORDERS_APART) for number in (1, 2)
+        )
         teacher = teacher.to(self.device)
         self.validation = Validation(held_out, teacher, bases, recipe) if held_out is not None else None
-        self.objective = Objective(Student(self.spec), teacher, bases.bases, recipe).to(self.device)
+        judge = judge.to(self.device) if judge is not None else None
+        self.objective = Objective(Student(self.spec), teacher, bases.bases, recipe, judge).to(self.device)
         self.step = 0
         self.history: list[dict[str, Any]] = []
         self.average: dict[str, Tensor] = {}
+        self.cpu_seconds = 0.0
+        """This worker's CPU time in steps and validations, over all resumed runs."""
         self._loss_average = math.nan
         self._phase: Phase | None = None
         self._started = False
@@ -150,6 +162,7 @@ class Trainer:
             "optimizer": self._optimizer.state_dict() if self._phase else None,
             "loss_average": self._loss_average,
             "history": json.dumps(self.history),
+            "cpu_seconds": self.cpu_seconds,
         }
         torch.save(record, buffer)
         return buffer.getvalue()
@@ -163,7 +176,7 @@ class Trainer:
             raise CheckpointError(f"the training state cannot be read ({type(error).__name__})") from None
         if version != STATE_VERSION:
             raise CheckpointError(f"the training state has version {version}, this pcakd reads {STATE_VERSION}")
-        if recipe != self.recipe.to_json():
+        if Recipe.from_dict(json.loads(recipe)) != self.recipe:
             raise CheckpointError("the training state is of another recipe; resume with the same one, or start anew")
         student = Student(self.spec)
         if self.recipe.coordinates == "whitened":
@@ -178,6 +191,7 @@ class Trainer:
         self.average = record["average"]
         self.step, self._loss_average = int(record["step"]), float(record["loss_average"])
         self.history = json.loads(record["history"])
+        self.cpu_seconds = float(record.get("cpu_seconds", math.nan))  # states of older versions do not know
         self._begin()
         self._phase = None
         phase, done = self._position()
@@ -220,6 +234,7 @@ class Trainer:
             assert phase is not None
             if self._phase != phase:
                 self._enter(phase)
+            started = time.process_time()
             losses = self._train_step(phase, done)
             if self._has_diverged(losses["total"], done):
                 bad = self.step
@@ -232,6 +247,7 @@ class Trainer:
             validation = None
             if self.validation and (self.step % self.recipe.validate_every == 0 or self.step == self.recipe.steps):
                 validation = self.validation.measure(self.student(), self.device)
+            self.cpu_seconds += time.process_time() - started
             self._remember(phase, losses, validation)
             if self.step % self.recipe.checkpoint_every == 0 or self.step == end:
                 good = self.state()
@@ -316,16 +332,36 @@ class Trainer:
         graded = photos[:0]
         if recipe.graded_photos:
             # A grade belongs to its row of the whole batch, whoever works on it.
-            grades = [torch.Generator().manual_seed((recipe.seed * 1_000_003 + self.step) * 4096 + row) for row in rows]
-            wanted = [(i, g) for i, (row, g) in enumerate(zip(rows, grades, strict=True)) if row >= first_graded]
+            wanted = [(i, row) for i, row in enumerate(rows) if row >= first_graded]
             if wanted:
-                graded = torch.cat([random_grade(photos[i : i + 1], g) for i, g in wanted])
+                graded = torch.cat([random_grade(photos[i : i + 1], self._generator(row)) for i, row in wanted])
+        pairs = 0 if self.step % recipe.style_every else recipe.style_photos
+        contents, styles = self._pairs(pairs)
         return Batch(
             photos=photos.to(self.device, memory_format=torch.channels_last),
             graded=graded.to(self.device),
             teacher_photos=sum(row < recipe.teacher_photos for row in rows),
             workers=size,
+            contents=contents,
+            styles=styles,
+            pairs=pairs,
         )
+
+    def _pairs(self, count: int) -> tuple[Tensor | None, Tensor | None]:
+        """This worker's part of the step's contents and styles; every other style is graded, as looks go further apart
+        than photos of one collection do."""
+        if not (rows := list(range(self.workers.rank, count, self.workers.size))):
+            return None, None
+        turn = self.step // self.recipe.style_every
+        contents, styles = (crops.batch(turn, rows, count) for crops in (self.contents, self.styles))
+        for i, row in enumerate(rows):
+            if (turn * count + row) % 2:
+                styles[i : i + 1] = random_grade(styles[i : i + 1], self._generator(self.recipe.batch + row))
+        return contents.to(self.device), styles.to(self.device)
+
+    def _generator(self, row: int) -> torch.Generator:
+        """Random numbers of a row of this step's whole batch."""
+        return torch.Generator().manual_seed((self.recipe.seed * 1_000_003 + self.step) * 4096 + row)
 
     @torch.no_grad()
     def _update_average(self) -> None:

@@ -28,6 +28,7 @@ On a CPU, MALLOC_MMAP_THRESHOLD_=4294967296 MALLOC_TRIM_THRESHOLD_=4294967296 ma
 @click.option("--teacher", required=True, metavar="T", help="Name or file of the teacher.")
 @click.option("--out", required=True, metavar="FILE", help="Model to write, NAME.safetensors; local or s3://.")
 @click.option("--recipe", default="", help="Built-in recipe or TOML file.  [default: the teacher's backbone's]")
+@click.option("--judge", default="", metavar="T", help="In whose features styles are compared.  [default: teacher]")
 @click.option("--held-out", metavar="DIR", help="Photos to validate on.  [default: the shards' val split]")
 @click.option("--steps", type=int, help="Steps in all, shared out as in the recipe.  [default: the recipe's]")
 @click.option("--seed", type=int, help="In place of the recipe's.")

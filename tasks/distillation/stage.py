@@ -37,6 +37,7 @@ def distill_stage(
     eigenbases: str,
     teacher: str,
     recipe: str = "",
+    judge: str = "",
     steps: int | None = None,
     seed: int | None = None,
     device: Device = "auto",
@@ -54,7 +55,8 @@ def distill_stage(
             "shards": open_dataset(shards).digest,
             "eigenbases": bases.get("eigenbases_digest", ""),
             "teacher": loaded.digest,
-        },
+        }
+        | ({"judge": load_teacher(judge).digest} if judge and chosen.style_photos else {}),
         params={"recipe": json.loads(chosen.to_json()), "steps": steps, "seed": seed},
     )
 
@@ -63,6 +65,7 @@ def distill_stage(
             shards=shards,
             eigenbases=eigenbases,
             teacher=teacher,
+            judge=judge,
             out=work.storage.uri(f"{NAME}.safetensors"),
             recipe=recipe,
             steps=steps,
