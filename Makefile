@@ -36,11 +36,11 @@ up: $(STAMP)  ## Start the local stack: Prefect, MLflow, Ray and a worker, as pl
 down: $(STAMP)  ## Stop the local stack; its data stays
 	@$(BIN)/python -m infra.stack down
 
-check: $(STAMP)  ## Lint, format check, types, layers, and the infrastructure's files
+check: $(STAMP)  ## Lint, format check, types, layers and names, pages, and the infrastructure's files
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy
-	$(BIN)/python -m pytest -q tests/test_layers.py
+	$(BIN)/python -m pytest -q tests/test_layers.py tests/test_names.py tests/test_docs.py
 	$(BIN)/python -m infra.check
 
 format: $(STAMP)  ## Format the code
