@@ -11,6 +11,7 @@ from pcakd.distillation.grading import random_grade
 from pcakd.distillation.recipe import Recipe
 from pcakd.eigenbases.pca import Eigenbases, lift
 from pcakd.errors import UsageError
+from pcakd.evaluation.metrics import decibels
 from pcakd.student.network import LEVELS, Student
 from pcakd.teacher import Teacher
 
@@ -36,8 +37,8 @@ class Validation:
         shares = [[0.0, 0.0] for _ in range(LEVELS)]
         for photo, graded in zip(self.photos, self.graded, strict=True):
             photo, graded = photo.to(device), graded.to(device)
-            found["reconstruction"].append(psnr(student(photo), photo))
-            found["graded"].append(psnr(transferred(student, photo, graded), graded))
+            found["reconstruction"].append(_psnr(student(photo), photo))
+            found["graded"].append(_psnr(transferred(student, photo, graded), graded))
             for level, (error, power) in enumerate(distillation_errors(student, self.teacher, self.bases.bases, photo)):
                 shares[level][0] += error
                 shares[level][1] += power
@@ -56,9 +57,8 @@ def middle(photo: np.ndarray) -> Tensor:
     return torch.from_numpy(part).permute(2, 0, 1)[None].float() / 255
 
 
-def psnr(result: Tensor, truth: Tensor) -> float:
-    """Peak signal-to-noise ratio in dB of pictures in [0, 1]; the result is clipped. At most 100."""
-    return float(-10 * torch.log10(F.mse_loss(result.clamp(0, 1), truth).clamp_min(1e-10)))
+def _psnr(result: Tensor, truth: Tensor) -> float:
+    return decibels(float(F.mse_loss(result.clamp(0, 1), truth)))
 
 
 def transferred(student: Student, content: Tensor, style: Tensor) -> Tensor:

@@ -10,7 +10,7 @@ import torch
 from skimage.color import lab2rgb, rgb2lab
 
 from pcakd.stylize.stylizer import StylizeOptions, Stylizer
-from pcakd.stylize.transforms import symmetric_power
+from pcakd.stylize.transforms import monge_kantorovich
 
 
 @dataclass(frozen=True)
@@ -62,11 +62,9 @@ def reinhard(content: np.ndarray, style: np.ndarray) -> np.ndarray:
 
 
 def linear_monge_kantorovich(content: np.ndarray, style: np.ndarray) -> np.ndarray:
-    """The linear map of optimal transport between the photos' RGB Gaussians (Pitié & Kokaram 2007)."""
+    """The linear map of optimal transport between the photos' RGB Gaussians."""
     a, b = (torch.from_numpy(photo.reshape(-1, 3).astype(np.float64) / 255) for photo in (content, style))
     floor = 1e-8 * torch.eye(3, dtype=torch.float64)
     cov_a, cov_b = (torch.cov(photo.T, correction=0) + floor for photo in (a, b))
-    root, inverse = symmetric_power(cov_a, 0.5), symmetric_power(cov_a, -0.5)
-    matrix = inverse @ symmetric_power(root @ cov_b @ root, 0.5) @ inverse
-    result = (a - a.mean(0)) @ matrix.T + b.mean(0)
+    result = (a - a.mean(0)) @ monge_kantorovich(cov_a, cov_b) + b.mean(0)
     return (result.clamp(0, 1) * 255).round().to(torch.uint8).numpy().reshape(content.shape)

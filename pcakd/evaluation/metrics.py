@@ -1,5 +1,6 @@
 """Measures between photos, and between a photo and a style in teacher features."""
 
+import math
 from typing import NamedTuple
 
 import numpy as np
@@ -21,8 +22,12 @@ PSNR_CAP = 99.0
 
 def psnr(photo: np.ndarray, truth: np.ndarray) -> float:
     """Peak signal-to-noise ratio in dB of uint8 H×W×3 against the truth; at most `PSNR_CAP`."""
-    error = float(np.mean((photo.astype(np.float64) - truth) ** 2))
-    return PSNR_CAP if error == 0 else min(PSNR_CAP, 10 * np.log10(255**2 / error))
+    return decibels(float(np.mean((photo.astype(np.float64) - truth) ** 2)) / 255**2)
+
+
+def decibels(error: float) -> float:
+    """Peak signal-to-noise ratio of a mean squared error of values in [0, 1]; at most `PSNR_CAP`."""
+    return PSNR_CAP if error == 0 else min(PSNR_CAP, -10 * math.log10(error))
 
 
 def luminance_ssim(photo: np.ndarray, other: np.ndarray) -> float:

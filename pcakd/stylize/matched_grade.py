@@ -24,7 +24,7 @@ from torch.nn import functional as F
 
 from pcakd.student.network import LEVELS, Student
 from pcakd.stylize.strips import cut, map_strips
-from pcakd.stylize.transforms import symmetric_power
+from pcakd.stylize.transforms import monge_kantorovich
 
 SIDE = 384
 """Longest side of the shrunk photo, in pixels."""
@@ -205,9 +205,7 @@ def _align(content: Cells, style: Cells, pairs: Pairs) -> MatchedGrade:
     """Monge-Kantorovich map between the colours of the matched cells, of full weight."""
     mean_c, cov_c = _moments(content, pairs.content, pairs.weight)
     mean_s, cov_s = _moments(style, pairs.style, pairs.weight)
-    root, inverse = symmetric_power(cov_c, 0.5), symmetric_power(cov_c, -0.5)
-    middle = root @ cov_s @ root
-    matrix = inverse @ symmetric_power((middle + middle.T) / 2, 0.5) @ inverse
+    matrix = monge_kantorovich(cov_c, cov_s)
     return MatchedGrade(1.0, matrix, mean_s - matrix @ mean_c, torch.zeros(13, 3, dtype=torch.float64))
 
 

@@ -98,6 +98,16 @@ def symmetric_power(matrix: Tensor, exponent: float) -> Tensor:
     return (vectors * powers) @ vectors.T
 
 
+def monge_kantorovich(content: Tensor, style: Tensor, ridge: Tensor | float = 0.0) -> Tensor:
+    """The symmetric matrix T with T·content·T = style, the linear map of optimal transport (float64, C×C each).
+
+    T = A⁻¹(A·style·A + ridge)^½A⁻¹ with A = content^½ (Pitié & Kokaram 2007).
+    """
+    root, inverse = symmetric_power(content, 0.5), symmetric_power(content, -0.5)
+    middle = root @ style @ root
+    return inverse @ symmetric_power((middle + middle.T) / 2 + ridge, 0.5) @ inverse
+
+
 def transform_map(
     transform: Transform, content: Statistics, style: Statistics, *, regularisation: float = REGULARISATION
 ) -> AffineMap:
@@ -111,10 +121,7 @@ def transform_map(
         whiten = symmetric_power(content.covariance + ridge, -0.5)
         matrix = symmetric_power(style.covariance + ridge, 0.5) @ whiten
     elif transform == "ot":
-        root = symmetric_power(content.covariance + ridge, 0.5)
-        inverse = symmetric_power(content.covariance + ridge, -0.5)
-        middle = root @ style.covariance @ root
-        matrix = inverse @ symmetric_power((middle + middle.T) / 2 + ridge, 0.5) @ inverse
+        matrix = monge_kantorovich(content.covariance + ridge, style.covariance, ridge)
     elif transform == "adain":
         variances = style.covariance.diagonal().clamp_min(0) + ADAIN_EPSILON
         matrix = torch.diag((variances / (content.covariance.diagonal().clamp_min(0) + ADAIN_EPSILON)).sqrt())
