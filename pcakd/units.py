@@ -1,4 +1,4 @@
-"""Sizes and shares as people write them."""
+"""Sizes, shares and times as people write them."""
 
 import re
 
@@ -28,3 +28,16 @@ def shown_bytes(count: int) -> str:
     while size >= 1000 and unit != "TB":
         size, unit = size / 1000, next(units)
     return f"{count:,} bytes" if unit == "bytes" else f"{size:,.1f} {unit}"
+
+
+def counted(count: int, word: str) -> str:
+    """ "1 photo", "1,200 photos"."""
+    return f"{count:,} {word}" + ("" if count == 1 else "s")
+
+
+def duration(seconds: float) -> str:
+    """ "0:09", "12:34", "3:02:01", "4 days 3:02:01"."""
+    whole = round(seconds)
+    days, hours, minutes = whole // 86400, whole // 3600 % 24, whole // 60 % 60
+    clock = f"{hours}:{minutes:02}:{whole % 60:02}" if hours or days else f"{minutes}:{whole % 60:02}"
+    return f"{days} day{'s' if days > 1 else ''} {clock}" if days else clock

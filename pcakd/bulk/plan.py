@@ -1,6 +1,5 @@
 """A dry run: what a job would do."""
 
-from collections import Counter
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 from itertools import islice
@@ -13,24 +12,23 @@ from pcakd.bulk.rows import carried_rows
 from pcakd.bulk.schema import PART_ITEMS
 from pcakd.bulk.snapshot import CollisionCheck, items_table, open_manifest, plan_items
 from pcakd.storage import open_places
+from pcakd.storage.tally import Tally
 
 
 @dataclass(frozen=True, kw_only=True)
 class Plan:
     """What a dry run found.
 
-    objects: to take; items: objects × styles; bytes: of the objects; suffixes: the commonest, with their objects.
+    tally:    the objects to take. items: objects × styles.
     sample:   (key, style, output) of the first items.
     finished: items with a final result of an earlier run, which a run would leave.
     """
 
     job_id: str
     model: str
-    objects: int
+    tally: Tally
     items: int
-    bytes: int
     finished: int = 0
-    suffixes: dict[str, int] = field(default_factory=dict)
     sample: list[tuple[str, str, str]] = field(default_factory=list)
 
 
@@ -40,12 +38,12 @@ def dry_run(resolved: Resolved, *, sample: int = 10) -> Plan:
     source, dest = open_places(job.source, job.dest)
     manifest = open_manifest(job)
     check = CollisionCheck(dest)
-    objects = size = items = finished = 0
-    suffixes: Counter[str] = Counter()
+    tally = Tally()
+    items = finished = 0
     first: list[tuple[str, str, str]] = []
 
     def parts() -> Iterator[pa.Table]:
-        nonlocal objects, size, items
+        nonlocal items
         planned, last = plan_items(job, source, dest, manifest), None
         while chunk := list(islice(planned, PART_ITEMS)):
             items += len(chunk)
@@ -54,9 +52,7 @@ def dry_run(resolved: Resolved, *, sample: int = 10) -> Plan:
                 check.add(item.output)
                 if item.key != last:
                     last = item.key
-                    objects += 1
-                    size += item.size
-                    suffixes[_suffix(item.key)] += 1
+                    tally.add(item.key, item.size)
             yield items_table(chunk)
 
     newest = None if job.overwrite == "replace" else Ledger(dest, resolved).newest()
@@ -66,15 +62,8 @@ def dry_run(resolved: Resolved, *, sample: int = 10) -> Plan:
     return Plan(
         job_id=resolved.job_id,
         model=resolved.model,
-        objects=objects,
+        tally=tally,
         items=items,
-        bytes=size,
         finished=finished,
-        suffixes=dict(suffixes.most_common(12)),
         sample=first,
     )
-
-
-def _suffix(key: str) -> str:
-    name = key.rpartition("/")[2]
-    return "." + name.rpartition(".")[2].lower() if "." in name else "none"

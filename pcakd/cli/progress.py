@@ -4,43 +4,87 @@ import sys
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from typing import Protocol
+
+from pcakd.units import duration
 
 LINE_EVERY_S = 15.0
 
 
-@contextmanager
-def progress(label: str, total: int) -> Iterator[Callable[[int], None]]:
-    """Show how far `total` things called `label` are: `with progress("photos", 100) as advance: advance(1)`."""
-    if sys.stderr.isatty():
-        with _bar(label, total) as advance:
-            yield advance
-    else:
-        with _lines(label, total) as advance:
-            yield advance
+class Display(Protocol):
+    """What the user sees of work under way."""
+
+    def show(self, done: int, total: int, words: str) -> None:
+        """How far it is; words: the same in a line, as `how_far` has it."""
+        ...
+
+    def doing(self, what: str) -> None:
+        """What is done that has no count: "listing", "starting Ray"."""
+        ...
 
 
 @contextmanager
-def _bar(label: str, total: int) -> Iterator[Callable[[int], None]]:
+def open_display(label: str = "") -> Iterator[Display]:
+    """A display for the block. label: what a bar says before it, while things are counted."""
+    if not sys.stderr.isatty():
+        yield _Lines()
+        return
     from rich.console import Console
-    from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
+    from rich.progress import BarColumn, Progress, TextColumn
 
-    columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn())
+    columns = (TextColumn("{task.description}"), BarColumn(), TextColumn("{task.fields[words]}"))
     with Progress(*columns, console=Console(stderr=True)) as bar:
-        task = bar.add_task(label, total=total)
-        yield lambda count: bar.advance(task, count)
+        yield _Bar(bar, label)
 
 
 @contextmanager
-def _lines(label: str, total: int) -> Iterator[Callable[[int], None]]:
-    done = 0
-    started = last = time.monotonic()
+def progress(word: str, total: int) -> Iterator[Callable[[int], None]]:
+    """Show how far `total` things called `word` are: `with progress("photos", 100) as advance: advance(1)`."""
+    done, started = 0, time.monotonic()
+    with open_display() as display:
 
-    def advance(count: int) -> None:
-        nonlocal done, last
-        done += count
-        now = time.monotonic()
-        if now - last >= LINE_EVERY_S:
-            last = now
-            print(f"{label}: {done:,} of {total:,}, {done / (now - started):,.1f}/s", file=sys.stderr, flush=True)
+        def advance(count: int) -> None:
+            nonlocal done
+            done += count
+            seconds = time.monotonic() - started
+            display.show(done, total, how_far(done, total, word, rate=done / seconds if seconds > 0 else None))
 
-    yield advance
+        display.show(0, total, how_far(0, total, word))
+        yield advance
+
+
+def how_far(done: int, total: int, word: str, *, failed: int = 0, rate: float | None = None) -> str:
+    """One line: "1,200 of 2,000 photos, 3 failed, 12.5/s, 1:04 left". rate: a second, None where it is not known."""
+    words = [f"{done:,} of {total:,} {word}"]
+    if failed:
+        words.append(f"{failed:,} failed")
+    if rate:
+        words += [f"{rate:,.1f}/s", f"{duration((total - done) / rate)} left"]
+    return ", ".join(words)
+
+
+class _Bar:
+    def __init__(self, bar, label: str) -> None:
+        self._bar, self._label = bar, label
+        self._task = bar.add_task("", total=None, words="")
+
+    def show(self, done: int, total: int, words: str) -> None:
+        self._bar.update(self._task, description=self._label, completed=done, total=total, words=words)
+
+    def doing(self, what: str) -> None:
+        self._bar.update(self._task, description=what, refresh=True)
+
+
+class _Lines:
+    """A line when something else begins, and one every so many seconds."""
+
+    def __init__(self) -> None:
+        self._last = time.monotonic()
+
+    def show(self, done: int, total: int, words: str) -> None:
+        if time.monotonic() - self._last >= LINE_EVERY_S:
+            self.doing(words)
+
+    def doing(self, what: str) -> None:
+        self._last = time.monotonic()
+        print(what, file=sys.stderr, flush=True)

@@ -29,6 +29,7 @@ from pcakd.student.network import Student
 from pcakd.stylize.options import DEVICES, Device
 from pcakd.stylize.stylizer import pick_device
 from pcakd.teacher import Teacher, load_teacher
+from pcakd.units import duration
 
 SHOWN = 6
 """Photos in the before/after picture."""
@@ -237,7 +238,7 @@ def git_commit() -> str:
         return ""
 
 
-class Progress:
+class StepLines:
     """Turns step reports into lines: one every few seconds, and one for each validation."""
 
     def __init__(self, show: Callable[[str], None], *, every: float = 15.0) -> None:
@@ -261,8 +262,7 @@ class Progress:
 def describe(report: StepReport) -> str:
     """One line: phase, step, losses, speed, time left."""
     losses = ", ".join(f"{name} {value:.4f}" for name, value in report.losses.items())
-    minutes, seconds = divmod(round(report.seconds_left), 60)
     return (
         f"{report.phase.name} step {report.phase_step} of {report.phase.steps}: {losses}; "
-        f"{report.photos_per_second:.1f} photos/s, {minutes}:{seconds:02d} left"
+        f"{report.photos_per_second:.1f} photos/s, {duration(report.seconds_left)} left"
     )

@@ -8,6 +8,7 @@ import numpy as np
 import pyarrow as pa
 
 from pcakd.photos.outcomes import OK, SHARD_STATUSES
+from pcakd.units import shown_bytes
 
 SIDE_EDGES = [0, 128, 256, 384, 512, 768, 1024, 1536, 2048, 3072, 4096, 8192, 16384]
 BYTES_EDGES = [0, *(1 << power for power in range(10, 31))]
@@ -80,7 +81,7 @@ def draw_overview(counts: dict[str, Any], photos: list[bytes]) -> bytes:
     left.invert_yaxis()
     left.set_title(f"{counts['objects']:,} objects by status")
     _draw_histogram(middle, counts["histograms"]["source_shortest_side"], "Shortest side of the source, pixels", str)
-    _draw_histogram(right, counts["histograms"]["photo_bytes"], "Photo in the shard, bytes", _bytes)
+    _draw_histogram(right, counts["histograms"]["photo_bytes"], "Photo in the shard, bytes", shown_bytes)
     _draw_contact_sheet(bottom, photos)
     buffer = io.BytesIO()
     figure.savefig(buffer, format="png", metadata={"Software": None})
@@ -96,13 +97,6 @@ def _draw_histogram(axes: Any, histogram: dict[str, list[int]], title: str, labe
     )
     axes.tick_params(axis="x", rotation=60)
     axes.set_title(title)
-
-
-def _bytes(count: int) -> str:
-    for unit, size in (("G", 1 << 30), ("M", 1 << 20), ("k", 1 << 10)):
-        if count >= size:
-            return f"{count // size}{unit}"
-    return str(count)
 
 
 def _draw_contact_sheet(figure: Any, photos: list[bytes]) -> None:

@@ -19,7 +19,7 @@ from pcakd.cli.options import (
     transform_option,
 )
 from pcakd.errors import EXIT_OK, EXIT_PARTIAL, UsageError
-from pcakd.units import parse_allowance, shown_bytes
+from pcakd.units import counted, parse_allowance, shown_bytes
 
 EXAMPLES = """\b
 Examples:
@@ -187,11 +187,9 @@ def _dry_run(job: BucketJob) -> int:
     from pcakd.storage import shown
 
     plan = dry_run(look_up(job))
-    click.echo(f"{_counted(plan.objects, 'object')}, {shown_bytes(plan.bytes)}; nothing was written")
-    for suffix, count in plan.suffixes.items():
-        click.echo(f"  {shown(suffix):<10} {count:>12,}")
+    click.echo("\n".join(plan.tally.lines()))
     click.echo(
-        f"{_counted(plan.items, 'result')} by {plan.model}, in style {', '.join(job.style_specs())}; job {plan.job_id}"
+        f"{counted(plan.items, 'result')} by {plan.model}, in style {', '.join(job.style_specs())}; job {plan.job_id}"
     )
     for key, _, output in plan.sample:
         click.echo(f"  {shown(key)}  →  {shown(output)}")
@@ -200,10 +198,6 @@ def _dry_run(job: BucketJob) -> int:
     if plan.finished:
         click.echo(f"{plan.finished:,} of them an earlier run has finished")
     return EXIT_OK
-
-
-def _counted(count: int, word: str) -> str:
-    return f"{count:,} {word}" + ("" if count == 1 else "s")
 
 
 def _run(job: BucketJob, options: RunOptions) -> int:
@@ -237,7 +231,7 @@ def _run(job: BucketJob, options: RunOptions) -> int:
     elif report.processed:
         rate = report.processed / report.seconds
         first = written[-1].numbers["run"]["first_s"]
-        done = f"{_counted(report.processed, 'result')} in {report.seconds:,.1f} s"
+        done = f"{counted(report.processed, 'result')} in {report.seconds:,.1f} s"
         click.echo(f"{done}, the first after {first:,.1f} s; {rate:,.2f}/s" if first is not None else done)
     if totals.passing:
         click.echo(f"{totals.passing:,} failed for a reason that may pass: the same command tries them again")

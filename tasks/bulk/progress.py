@@ -5,16 +5,16 @@ with BulkProgress(show=True, tracker=run) as progress:
     progress.update(Counts(items=2_000, done=1_200, failed=3, rows=200, bytes_in=..., bytes_out=...))
 """
 
-import sys
 import time
 from collections import deque
 from collections.abc import Callable
 from contextlib import ExitStack
 from dataclasses import dataclass
-from typing import Any, Protocol
+from typing import Any
+
+from pcakd.cli.progress import Display, how_far, open_display
 
 METRICS_EVERY_S = 10.0
-LINE_EVERY_S = 15.0
 RATE_OVER_S = 60.0
 """The rate is that of the last minute: a job that goes on after a break is not judged by its break."""
 
@@ -39,12 +39,6 @@ class Counts:
     """What the items are called: with several styles an item is no photo."""
 
 
-class _Display(Protocol):
-    def show(self, counts: Counts, rate: float | None) -> None: ...
-
-    def doing(self, what: str) -> None: ...
-
-
 class BulkProgress:
     """Takes what the driver tells it as often as the driver likes, and passes it on now and then.
 
@@ -63,14 +57,14 @@ class BulkProgress:
     ) -> None:
         self._show, self._tracker, self._tell, self._every = show, tracker, tell, metrics_every_s
         self._stack = ExitStack()
-        self._display: _Display | None = None
+        self._display: Display | None = None
         self._recent: deque[tuple[float, int, int]] = deque()
         self._counts: Counts | None = None
         self._started = self._sent = time.monotonic()
 
     def __enter__(self) -> "BulkProgress":
         if self._show:
-            self._display = _Bar(self._stack) if sys.stderr.isatty() else _Lines()
+            self._display = self._stack.enter_context(open_display("stylizing"))
         return self
 
     def __exit__(self, *exception: object) -> None:
@@ -95,10 +89,11 @@ class BulkProgress:
         while len(self._recent) > 2 and now - self._recent[1][0] > RATE_OVER_S:
             self._recent.popleft()
         rate, _ = self._rates()
+        words = how_far(counts.done, counts.items, counts.word, failed=counts.failed, rate=rate)
         if self._display is not None:
-            self._display.show(counts, rate)
+            self._display.show(counts.done, counts.items, words)
         if self._tell is not None:
-            self._tell(_share(counts), text(counts, rate))
+            self._tell(_share(counts), words)
         if now - self._sent >= self._every:
             self._send(counts)
 
@@ -119,61 +114,5 @@ class BulkProgress:
         self._tracker.metrics(values, step=round(self._sent - self._started))
 
 
-def text(counts: Counts, rate: float | None) -> str:
-    """One line: "1,200 of 2,000 photos, 3 failed, 12.5/s, 1:04 left"."""
-    words = [f"{counts.done:,} of {counts.items:,} {counts.word}"]
-    if counts.failed:
-        words.append(f"{counts.failed:,} failed")
-    if rate:
-        words += [f"{rate:,.1f}/s", f"{duration((counts.items - counts.done) / rate)} left"]
-    return ", ".join(words)
-
-
-def duration(seconds: float) -> str:
-    """ "0:09", "12:34", "3:02:01", "4 days 3:02:01"."""
-    whole = round(seconds)
-    days, hours, minutes = whole // 86400, whole // 3600 % 24, whole // 60 % 60
-    clock = f"{hours}:{minutes:02}:{whole % 60:02}" if hours or days else f"{minutes}:{whole % 60:02}"
-    return f"{days} day{'s' if days > 1 else ''} {clock}" if days else clock
-
-
 def _share(counts: Counts | None) -> float:
     return counts.done / counts.items if counts is not None and counts.items else 0.0
-
-
-class _Bar:
-    """A bar with count, rate, time left and failures."""
-
-    def __init__(self, stack: ExitStack) -> None:
-        from rich.console import Console
-        from rich.progress import BarColumn, Progress, TextColumn
-
-        columns = (TextColumn("{task.description}"), BarColumn(), TextColumn("{task.fields[text]}"))
-        self._progress = stack.enter_context(Progress(*columns, console=Console(stderr=True)))
-        self._task = self._progress.add_task("", total=None, text="")
-
-    def show(self, counts: Counts, rate: float | None) -> None:
-        self._progress.update(
-            self._task, description="stylizing", completed=counts.done, total=counts.items, text=text(counts, rate)
-        )
-
-    def doing(self, what: str) -> None:
-        self._progress.update(self._task, description=what, refresh=True)
-
-
-class _Lines:
-    """A line when a phase begins, and one every so many seconds."""
-
-    def __init__(self) -> None:
-        self._last = time.monotonic()
-
-    def show(self, counts: Counts, rate: float | None) -> None:
-        if time.monotonic() - self._last >= LINE_EVERY_S:
-            self._print(text(counts, rate))
-
-    def doing(self, what: str) -> None:
-        self._print(what)
-
-    def _print(self, line: str) -> None:
-        self._last = time.monotonic()
-        print(line, file=sys.stderr, flush=True)

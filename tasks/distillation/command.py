@@ -57,10 +57,10 @@ def distill(workers: int, min_workers: int | None, cpus: float, **options: Any) 
         need_pipeline("pcakd distill with --workers")
     elif min_workers is not None:
         raise UsageError("--min-workers needs --workers")
-    from pcakd.distillation.job import DistillConfig, Progress, prepare, run_here
+    from pcakd.distillation.job import DistillConfig, StepLines, prepare, run_here
 
     config = DistillConfig(**options)
-    tell = Progress(lambda line: click.echo(line, err=True))
+    tell = StepLines(lambda line: click.echo(line, err=True))
     if not workers:
         job = prepare(config)
         trainer = run_here(job, tell)

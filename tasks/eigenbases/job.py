@@ -9,8 +9,6 @@ import logging
 import time
 import warnings
 from collections import Counter
-from collections.abc import Callable
-from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Any, Literal
 
@@ -26,6 +24,7 @@ from pcakd.student.network import DEFAULT_CHANNELS
 from pcakd.teacher import Teacher, load_teacher
 from tasks.cluster.actors import scatter
 from tasks.cluster.attach import ray_cluster
+from tasks.cluster.progress import Progress, no_progress
 from tasks.eigenbases.pieces import Piece, cut_into_pieces, shard_rows
 from tasks.eigenbases.tree_sum import TreeSum
 
@@ -40,13 +39,6 @@ TABLE_FILE, PLOT_FILE = "spectrum.csv", "spectrum.png"
 
 FEW_PHOTOS = 512
 """Below so many every photo's own spectrum is taken."""
-
-Progress = Callable[[str, int], AbstractContextManager[Callable[[int], None]]]
-"""`with progress("photos", total) as advance: advance(n)`."""
-
-
-def no_progress(label: str, total: int) -> AbstractContextManager[Callable[[int], None]]:
-    return nullcontext(lambda count: None)
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -5,6 +5,7 @@ import click
 from pcakd.cli.extra import need_pipeline
 from pcakd.errors import EXIT_OK, EXIT_PARTIAL
 from pcakd.photos.outcomes import OK, SHARD_STATUSES
+from pcakd.units import shown_bytes
 
 EXAMPLES = """\b
 Examples:
@@ -94,10 +95,7 @@ def shard(
 def _dry_run(config) -> int:
     from tasks.shards import dry_run
 
-    found = dry_run(config)
-    click.echo(f"{found['objects']:,} objects, {megabytes(found['bytes'])}; nothing was written")
-    for suffix, count in found["suffixes"].items():
-        click.echo(f"  {suffix:<10} {count:>12,}")
+    click.echo("\n".join(dry_run(config).lines()))
     return EXIT_OK
 
 
@@ -106,12 +104,12 @@ def _summary(report, dest: str, retried: bool) -> None:
     for status, meaning in SHARD_STATUSES.items():
         if count := counts["status"].get(status):
             click.echo(f"  {status:<14} {count:>12,}  {meaning}")
-    click.echo(f"  {'seen':<14} {counts['objects']:>12,}  {megabytes(counts['source_bytes'])}")
+    click.echo(f"  {'seen':<14} {counts['objects']:>12,}  {shown_bytes(counts['source_bytes'])}")
     shards = {name: split["shards"] for name, split in report.manifest["splits"].items()}
     splits = ", ".join(
         f"{counts['split'].get(name, 0):,} {name} in {len(files)} shards" for name, files in shards.items()
     )
-    click.echo(f"{counts['status'].get(OK, 0):,} photos ({splits}), {megabytes(counts['photo_bytes'])}: {dest}")
+    click.echo(f"{counts['status'].get(OK, 0):,} photos ({splits}), {shown_bytes(counts['photo_bytes'])}: {dest}")
     if report.processed:
         rate = report.processed / report.seconds
         click.echo(f"{report.processed:,} objects in {report.seconds:.1f} s, {rate:,.1f} photos/s")
@@ -121,7 +119,3 @@ def _summary(report, dest: str, retried: bool) -> None:
         click.echo(f"retried: {report.recovered:,} photos recovered")
     elif report.may_pass:
         click.echo(f"{report.may_pass:,} failed for a reason that may pass: `pcakd shard` again with --retry-failed")
-
-
-def megabytes(count: int) -> str:
-    return f"{count / 1e6:,.1f} MB"

@@ -14,8 +14,8 @@ listing is the objects whose failure may pass, its shards come after the existin
 import json
 import time
 from collections import defaultdict
-from collections.abc import Callable, Iterator
-from contextlib import AbstractContextManager, nullcontext, suppress
+from collections.abc import Iterator
+from contextlib import suppress
 from dataclasses import dataclass, field
 from itertools import islice
 from typing import Any
@@ -31,14 +31,13 @@ from pcakd.shards.schema import SPLITS
 from pcakd.shards.tables import read_listing, write_listing
 from pcakd.storage import ObjectInfo, Storage, open_places
 from pcakd.storage.stage import canonical_json, read_manifest, stage_key, write_manifest
+from pcakd.storage.tally import Tally
 from tasks.cluster.attach import ray_cluster
 from tasks.cluster.calls import run_all
+from tasks.cluster.progress import Progress, no_progress
 from tasks.shards.objects import Homes, read_outcomes, write_objects
 from tasks.shards.pack import pack_shard
 from tasks.shards.part import PartJob, PartResult, do_part, outcome_file, probe
-
-Progress = Callable[[str, int], AbstractContextManager[Callable[[int], None]]]
-"""`with progress("photos", total) as advance: advance(n)`."""
 
 WORK = "_work"
 LISTING = "listing.parquet"
@@ -46,10 +45,6 @@ JOB = "job.json"
 STATS = "stats.json"
 OVERVIEW = "overview.png"
 RUN = "run.json"
-
-
-def no_progress(label: str, total: int) -> AbstractContextManager[Callable[[int], None]]:
-    return nullcontext(lambda count: None)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -103,17 +98,13 @@ def shard_dataset(config: ShardConfig, *, retry_failed: bool = False, progress: 
     return report
 
 
-def dry_run(config: ShardConfig) -> dict[str, Any]:
-    """List the source and write nothing: {"objects", "bytes", "suffixes": suffix → objects}."""
+def dry_run(config: ShardConfig) -> Tally:
+    """List the source and write nothing."""
     source, _ = open_places(config.source, config.dest)
-    objects = size = 0
-    suffixes: dict[str, int] = defaultdict(int)
+    tally = Tally()
     for entry in islice(source.list(), config.limit):
-        objects += 1
-        size += entry.size
-        name = entry.key.rpartition("/")[2]
-        suffixes["." + name.rpartition(".")[2].lower() if "." in name else "none"] += 1
-    return {"objects": objects, "bytes": size, "suffixes": dict(sorted(suffixes.items(), key=lambda item: -item[1]))}
+        tally.add(entry.key, entry.size)
+    return tally
 
 
 def _check_same(config: ShardConfig, source: Storage, params: dict, source_uri: str, dest: Storage) -> None:

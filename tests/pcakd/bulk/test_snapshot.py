@@ -183,13 +183,13 @@ def test_places_in_each_other_or_missing_are_refused(tmp_path):
 def test_a_dry_run_counts_and_writes_nothing(tmp_path):
     source = fill(tmp_path / "in", 12)
     plan = dry_run(resolved(source, tmp_path / "out"), sample=3)
-    assert (plan.objects, plan.items, plan.bytes, plan.finished) == (12, 24, sum(range(1, 13)), 0)
+    assert (plan.tally.objects, plan.items, plan.tally.bytes, plan.finished) == (12, 24, sum(range(1, 13)), 0)
     assert plan.sample == [
         ("0000.jpg", "a", "0000.a.jpg"),
         ("0000.jpg", "b", "0000.b.jpg"),
         ("0001.jpg", "a", "0001.a.jpg"),
     ]
-    assert plan.suffixes == {".jpg": 12}
+    assert plan.tally.suffixes == {".jpg": 12}
     assert not (tmp_path / "out").exists()
     snapshot = ledger(source, tmp_path / "out").begin(open_storage(source))
     work(snapshot)

@@ -8,11 +8,11 @@ import sys
 import pytest
 
 from tasks.bulk import progress as module
-from tasks.bulk.progress import BulkProgress, Counts, duration, text
+from tasks.bulk.progress import BulkProgress, Counts
 
 SCRIPT = """
 import time
-from tasks.bulk import progress as module
+from pcakd.cli import progress as module
 from tasks.bulk.progress import BulkProgress, Counts
 module.LINE_EVERY_S = 0.0
 with BulkProgress(show=True) as progress:
@@ -43,12 +43,6 @@ def clock(monkeypatch):
     times = [1000.0]
     monkeypatch.setattr(module.time, "monotonic", lambda: times[0])
     return times
-
-
-def test_a_line_says_done_of_all_failures_rate_and_time_left():
-    assert text(Counts(items=2000, done=1200, failed=3), 12.5) == "1,200 of 2,000 photos, 3 failed, 12.5/s, 1:04 left"
-    assert text(Counts(items=5, done=0), None) == "0 of 5 photos"
-    assert [duration(s) for s in (9, 754, 10921, 4 * 86400 + 10921)] == ["0:09", "12:34", "3:02:01", "4 days 3:02:01"]
 
 
 def test_metrics_go_out_every_so_many_seconds_and_at_the_end(clock):
