@@ -18,14 +18,6 @@ def test_the_help_page_does_not_wait_for_pytorch():
     assert done.stdout.strip() == "False"
 
 
-def test_the_public_names_are_what_the_readme_teaches():
-    import pcakd
-
-    assert pcakd.__all__ == ["Style", "StylizeOptions", "Stylizer"]
-    for name in pcakd.__all__:
-        assert getattr(pcakd, name).__name__ == name
-
-
 def test_the_lock_file_pins_exact_versions_and_names_no_index():
     lines = (ROOT / "requirements.lock").read_text().splitlines()
     assert lines
