@@ -7,7 +7,7 @@ from urllib.parse import urlsplit
 from pcakd.environment import setting
 from pcakd.errors import PcakdError
 from pcakd.teacher import load_teacher
-from pcakd.teacher.registry import TEACHERS
+from pcakd.teacher.catalogue import TEACHERS
 
 SMALL = "mobilenet-v2"
 """Its weights are a download of 14 MB; VGG-19's are 575 MB."""

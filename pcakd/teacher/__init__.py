@@ -6,8 +6,8 @@
 `TEACHERS` says of each name where its weights come from, under which licence, and what input they expect.
 """
 
+from pcakd.teacher.catalogue import TEACHERS, TeacherInfo, teacher_info
 from pcakd.teacher.load import load_teacher
 from pcakd.teacher.networks import Teacher
-from pcakd.teacher.registry import TEACHERS, TeacherInfo, teacher_info
 
 __all__ = ["TEACHERS", "Teacher", "TeacherInfo", "load_teacher", "teacher_info"]

@@ -16,8 +16,8 @@ from pcakd.environment import setting
 from pcakd.errors import CheckpointError, TransientError, UsageError
 from pcakd.student.address import is_address
 from pcakd.student.checkpoint import builtin_models, digest_tensors, read_tensors
+from pcakd.teacher.catalogue import TEACHERS, TeacherInfo, teacher_info
 from pcakd.teacher.networks import BUILDERS, Teacher
-from pcakd.teacher.registry import TEACHERS, TeacherInfo, teacher_info
 from pcakd.teacher.student import student_teacher
 
 # Layout → two tensors, first and last, that tell it from all others.

@@ -6,7 +6,7 @@ import torch
 from torch import Tensor, nn
 
 from pcakd.errors import CheckpointError
-from pcakd.teacher.registry import TeacherInfo
+from pcakd.teacher.catalogue import TeacherInfo
 
 Tensors = Mapping[str, Tensor]
 

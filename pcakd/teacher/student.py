@@ -8,8 +8,8 @@ from torch import Tensor
 from pcakd.student.address import is_address
 from pcakd.student.checkpoint import digest_tensors, load_checkpoint
 from pcakd.student.network import Student
+from pcakd.teacher.catalogue import TeacherInfo
 from pcakd.teacher.networks import Teacher
-from pcakd.teacher.registry import TeacherInfo
 
 
 class StudentTeacher(Teacher):
