@@ -4,6 +4,8 @@ from typing import Literal
 
 from pydantic import BaseModel, ConfigDict, Field
 
+from pcakd.bulk.naming import OutputFormat
+
 
 class Parameters(BaseModel):
     """Base: unknown names are refused, values do not change."""
@@ -113,11 +115,13 @@ class BulkStylization(Parameters):
     template: str = Field(
         default="", description="Names of results, of {key} {dir} {stem} {ext} {style}; empty: the sources' own."
     )
-    format: Literal["same", "jpeg", "png", "webp"] = Field(default="same", description="Of the results.")
+    format: OutputFormat = Field(default="same", description="Of the results.")
     quality: int = Field(default=95, ge=1, le=100, description="Of JPEG and WebP results.")
     max_side: int | None = Field(
         default=None, ge=16, le=65_500, description="Photos are shrunk to this longest side first, pixels."
     )
+    depth: Literal["same", "8", "16"] = Field(default="same", description="Bits a channel of PNG and TIFF results.")
+    colour: Literal["srgb", "source"] = Field(default="srgb", description="Colour space; source: the photo's own.")
     workers: int | None = Field(
         default=None, ge=1, description="Stylizers at once; empty: what the cluster has room for."
     )

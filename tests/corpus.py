@@ -109,7 +109,7 @@ def bad_photos() -> list[Sample]:
         Sample(name="header-only.jpg", data=whole[:24], reason="truncated"),
         Sample(name="text-named-as.jpg", data=b"this is no photo\n" * 20, reason="not-an-image"),
         Sample(name="page-named-as.jpg", data=b"<!DOCTYPE html><html><body>404</body></html>", reason="not-an-image"),
-        Sample(name="drawing.svg", data=b'<svg xmlns="http://www.w3.org/2000/svg"/>', reason="not-an-image"),
+        Sample(name="drawing.svg", data=b'<svg xmlns="http://www.w3.org/2000/svg"/>', reason="unsupported"),
         Sample(name="zeros.jpg", data=bytes(4096), reason="not-an-image"),
         Sample(name="bomb.png", data=bomb(), reason="too-large"),
     ]

@@ -78,11 +78,15 @@ class BucketJob:
     """Name of a result from {key} {dir} {stem} {ext} {style}; empty: the source's own, with ".{style}" before the
     suffix where there are several styles."""
     format: OutputFormat = "same"
-    """Of the results: "same", "jpeg", "png" or "webp"."""
+    """Of the results: "same", "jpeg", "png", "webp", "tiff" or "avif"."""
     quality: int = 95
     """Of JPEG and WebP results."""
     max_side: int | None = None
     """Photos are shrunk to this longest side in pixels before they are stylized; None: never."""
+    depth: str = "same"
+    """Bits a channel of PNG and TIFF results: "same" as the source's, "8" or "16"."""
+    colour: str = "srgb"
+    """Colour space of the results: "srgb", or "source": the photo's own RGB space."""
 
     def __post_init__(self) -> None:
         for name in ("styles", "include", "exclude", "weights"):
@@ -116,6 +120,8 @@ class BucketJob:
             strength=self.strength,
             smoothing=self.smoothing,  # type: ignore[arg-type]
             compat=self.compat,  # type: ignore[arg-type]
+            depth=self.depth,  # type: ignore[arg-type]
+            colour=self.colour,  # type: ignore[arg-type]
         )
 
     def style_specs(self) -> dict[str, StyleSpec]:
@@ -177,7 +183,9 @@ class Resolved:
         """What the results depend on; its hash is the job's id. Not where things lie: the destination, the style
         photos' and the model's places; nor which objects a run takes."""
         job, styles = self.job, self.job.style_specs()
-        names = ("transform", "strength", "smoothing", "precision", "format", "quality", "max_side")
+        names: tuple[str, ...] = ("transform", "strength", "smoothing", "precision", "format", "quality", "max_side")
+        # Younger than the ids: in them only where something is said, so that older jobs keep theirs.
+        names += tuple(name for name, usual in (("depth", "same"), ("colour", "srgb")) if getattr(job, name) != usual)
         return {
             "format_version": FORMAT,
             "source": open_storage(job.source).uri(),

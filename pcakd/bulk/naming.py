@@ -1,7 +1,7 @@
 """Source key → output key: the same name wherever that is safe, and never a way out of the destination.
 
     output_key("album/a.jpg")                                     album/a.jpg
-    output_key("a.gif")                                           a.gif.png      (GIF is read, not written)
+    output_key("a.gif")                                           a.gif.png      (GIF holds 256 colours)
     output_key("a.png", format="jpeg")                            a.jpg
     output_key("a.jpg", template="{dir}{stem}.{style}{ext}", style="evening")    a.evening.jpg
     output_key("../a.jpg")                                        __/a~3f0c5e21b7aa.jpg
@@ -20,10 +20,13 @@ from typing import Literal, get_args
 
 from pcakd.bulk.schema import FOLDER
 from pcakd.errors import UsageError
-from pcakd.photos.images import FORMATS
+from pcakd.photos.write import FORMATS as WRITABLE
 from pcakd.storage.local import TEMPORARY
 
-OutputFormat = Literal["same", "jpeg", "png", "webp"]
+FORMATS = {suffix: format for suffix, format in WRITABLE.items() if format != "GIF"}
+"""Suffixes that outputs have. GIF holds 256 colours: what came as GIF becomes PNG, animated where that was."""
+
+OutputFormat = Literal["same", "jpeg", "png", "webp", "tiff", "avif"]
 OUTPUT_FORMATS: tuple[OutputFormat, ...] = get_args(OutputFormat)
 FIELDS = ("key", "dir", "stem", "ext", "style")
 TEMPLATE = "{dir}{stem}{ext}"
@@ -32,7 +35,7 @@ TEMPLATE_OF_STYLES = "{dir}{stem}.{style}{ext}"
 MAX_BYTES = 1000
 """Of an output key in UTF-8, less than S3's 1,024; MAX_PART_BYTES: of each part between slashes, as on local disks."""
 MAX_PART_BYTES = 255
-_SUFFIXES = {"JPEG": ".jpg", "PNG": ".png", "WEBP": ".webp", "TIFF": ".tif"}
+_SUFFIXES = {"JPEG": ".jpg", "PNG": ".png", "WEBP": ".webp", "TIFF": ".tif", "AVIF": ".avif"}
 _TAIL = 13  # "~" and 12 hexadecimal digits
 
 
@@ -41,7 +44,7 @@ def output_key(
 ) -> str:
     """The output's key for a source key. Depends on the arguments alone; the same for ordinary keys.
 
-    format "same": the source's suffix where it can be written (JPEG, PNG, WebP, TIFF), else ".png" behind it.
+    format "same": the source's suffix where it can be written (JPEG, PNG, WebP, TIFF, AVIF), else ".png" behind it.
     The result always ends in a suffix of FORMATS, whatever the template: it says what is to be encoded.
     """
     path, slash, name = key.rpartition("/")

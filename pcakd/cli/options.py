@@ -3,6 +3,7 @@
 import click
 
 from pcakd.errors import UsageError
+from pcakd.photos.photo import DEPTHS, GAMUTS
 from pcakd.stylize.options import COMPATS, DEVICES, SMOOTHINGS, TRANSFORMS
 from pcakd.units import parse_memory
 
@@ -51,6 +52,20 @@ compat_option = click.option(
     show_default=True,
     help="released: the paper's method alone. pcakd: where the photos show the same things, a colour grade read off "
     "matching places takes over. auto: released for imported models, else pcakd.",
+)
+depth_option = click.option(
+    "--depth",
+    type=click.Choice(DEPTHS),
+    default="same",
+    show_default=True,
+    help="Bits a channel of PNG and TIFF results: same as the content's, 8 or 16.",
+)
+colour_option = click.option(
+    "--colour",
+    type=click.Choice(GAMUTS),
+    default="srgb",
+    show_default=True,
+    help="Colour space of results; source: the content's own (Display P3, Adobe RGB, ...), colours outside sRGB kept.",
 )
 device_option = click.option("--device", type=click.Choice(DEVICES), default="auto", show_default=True)
 precision_option = click.option(

@@ -1,6 +1,7 @@
 """`pcakd stylize`."""
 
-from collections.abc import Iterator
+import re
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -9,7 +10,9 @@ import click
 
 from pcakd.cli.options import (
     MemorySize,
+    colour_option,
     compat_option,
+    depth_option,
     device_option,
     model_option,
     precision_option,
@@ -17,8 +20,10 @@ from pcakd.cli.options import (
     strength_option,
     transform_option,
 )
-from pcakd.errors import EXIT_PARTIAL, PhotoError, UsageError
-from pcakd.photos.images import FORMATS, encode_photo, format_for, max_pixels_default, read_photo
+from pcakd.errors import EXIT_PARTIAL, FatalError, PcakdError, UsageError
+from pcakd.photos.images import max_pixels_default, read_photo
+from pcakd.photos.leftovers import is_left_out
+from pcakd.photos.write import FORMATS, check_writable, encode, format_for
 
 if TYPE_CHECKING:
     from pcakd.stylize.style import Style
@@ -45,6 +50,8 @@ if TYPE_CHECKING:
 @strength_option
 @smoothing_option
 @compat_option
+@depth_option
+@colour_option
 @click.option(
     "--content-mask",
     type=click.Path(path_type=Path),
@@ -81,6 +88,8 @@ def stylize(
     strength: float,
     smoothing: str,
     compat: str,
+    depth: str,
+    colour: str,
     content_mask: Path | None,
     style_mask: Path | None,
     device: str,
@@ -93,8 +102,9 @@ def stylize(
 ) -> int:
     """Give photos the style of another photo.
 
-    Each result has exactly its content's size, EXIF and transparency. Reads JPEG, PNG, WebP, TIFF, GIF and BMP;
-    the result's suffix decides what is written: JPEG, PNG, WebP or TIFF.
+    Each result has exactly its content's size, with its EXIF and other metadata, transparency, 16 bits and frames
+    where the format has them. Reads JPEG, PNG, WebP, TIFF, GIF, BMP, AVIF and JPEG 2000; the result's suffix decides
+    what is written: JPEG, PNG, WebP, TIFF, AVIF or GIF. Of a folder, all photos in it and below are taken.
 
     \b
     Examples:
@@ -115,8 +125,11 @@ def stylize(
         strength=strength,
         smoothing=smoothing,  # type: ignore[arg-type]
         compat=compat,  # type: ignore[arg-type]
+        depth=depth,  # type: ignore[arg-type]
+        colour=colour,  # type: ignore[arg-type]
     )
-    targets = plan_outputs(contents, out)
+    contents, names, left_out = find_photos(contents)
+    targets = plan_outputs(contents, out, names)
     limit = max_pixels or max_pixels_default()
     if resize_like_authors and precision == "auto":
         precision = "fp32"  # a comparison should not measure our rounding
@@ -134,12 +147,17 @@ def stylize(
                 _stylize_one(
                     stylizer, content, target, prepared, options, content_mask, limit, quality, resize_like_authors
                 )
-            except PhotoError as error:
+            except Exception as error:
+                # One bad photo never ends the others, whatever a codec or a full disk makes of it.
+                told = _told(error, content)
                 if len(contents) == 1:
-                    raise
+                    raise told from None
                 failed += 1
-                click.echo(f"pcakd: skipped {error}", err=True)
+                click.echo(f"pcakd: skipped {told}", err=True)
             advance()
+    if left_out:
+        shown = ", ".join(str(path) for path in left_out[:5]) + (", ..." if len(left_out) > 5 else "")
+        click.echo(f"pcakd: left out {len(left_out)} that are no photos: {shown}", err=True)
     if failed:
         click.echo(f"pcakd: {failed} of {len(contents)} photos skipped, {len(contents) - failed} written", err=True)
         return EXIT_PARTIAL
@@ -181,31 +199,81 @@ def _stylize_one(
     from pcakd.files import write_atomic
     from pcakd.stylize.stylizer import resize_like_authors
 
-    photo = read_photo(content, max_pixels=limit, convert_profile=not like_authors)
+    photo = read_photo(
+        content,
+        max_pixels=limit,
+        convert_profile=not like_authors,
+        depth=options.depth,
+        gamut=options.colour,
+    )
     if like_authors:
         photo = resize_like_authors(photo, stylizer.student.spec.multiple)
-    result = stylizer.stylize(photo, style, options, content_mask=mask)
-    write_atomic(target, encode_photo(result, format_for(target), quality=quality))
+    format = format_for(target)
+    check_writable(photo, format, str(content))
+    result = stylizer.render(photo, style, options, content_mask=mask)
+    encoded = encode(result, format, quality=quality, name=str(content))
+    try:
+        write_atomic(target, encoded.data)
+    except OSError as error:
+        raise FatalError(f"{target}: cannot be written ({error.strerror or error})") from None
+    if encoded.notes:
+        click.echo(f"pcakd: {target}: {'; '.join(encoded.notes)}", err=True)
 
 
-def plan_outputs(contents: tuple[Path, ...], out: Path | None) -> list[Path]:
+def _told(error: Exception, content: Path) -> PcakdError:
+    """An error that names its photo."""
+    if isinstance(error, PcakdError):
+        return error
+    if isinstance(error, MemoryError) or "allocate memory" in str(error):
+        return FatalError(f"{content}: does not fit in memory; give --memory-limit, or a smaller photo")
+    return FatalError(f"{content}: {type(error).__name__}: {' '.join(str(error).split())[:300]}")
+
+
+def find_photos(contents: tuple[Path, ...]) -> tuple[tuple[Path, ...], list[Path], list[Path]]:
+    """(photos, what their results are called under --out, what was left out).
+
+    Of a folder, all files in it and below but what is no photo by its name; their results keep their folders.
+    Raises UsageError for a folder without any.
+    """
+    photos: list[Path] = []
+    names: list[Path] = []
+    left_out: list[Path] = []
+    for content in contents:
+        if not content.is_dir():
+            photos.append(content)
+            names.append(Path(content.name))
+            continue
+        files = sorted(path for path in content.rglob("*") if path.is_file())
+        found = [path for path in files if not is_left_out(path.relative_to(content).as_posix())]
+        if not found:
+            raise UsageError(f"{content}: is a folder without photos")
+        left_out += [path for path in files if path not in set(found)]
+        photos += found
+        names += [path.relative_to(content) for path in found]
+    return tuple(photos), names, left_out
+
+
+def plan_outputs(contents: tuple[Path, ...], out: Path | None, names: Sequence[Path] = ()) -> list[Path]:
     """Where each content's result goes; every conflict is found before the first photo is stylized.
+
+    names: what the results are called in a folder; by default as the contents.
 
     Raises UsageError: several contents for one file, two for one name, a result over a content.
     """
+    names = names or [Path(content.name) for content in contents]
     if out is not None and out.suffix.lower() in FORMATS and not out.is_dir():
         if len(contents) > 1:
             raise UsageError(f"--out is {out}: one file for {len(contents)} contents; give a folder")
         targets = [out]
-    elif out is not None and out.suffix and not out.is_dir() and len(contents) == 1:
+    elif out is not None and re.fullmatch(r"\.[A-Za-z]\w{1,4}", out.suffix) and not out.is_dir() and len(contents) == 1:
         format_for(out)  # a file with a suffix that cannot be written: say which can
         targets = [out]
     elif out is not None:
         if out.exists() and not out.is_dir():
             raise UsageError(f"--out is {out}: is a file, not a folder")
-        targets = [out / f"{content.stem}{_suffix(content)}" for content in contents]
+        targets = [out / name.with_name(f"{name.stem}{_suffix(name)}") for name in names]
     else:
-        targets = [Path(f"{content.stem}.stylized{_suffix(content)}") for content in contents]
+        targets = [name.with_name(f"{name.stem}.stylized{_suffix(name)}") for name in names]
     seen: dict[Path, Path] = {}
     originals = {content.resolve() for content in contents}
     for content, target in zip(contents, targets, strict=True):
@@ -218,7 +286,8 @@ def plan_outputs(contents: tuple[Path, ...], out: Path | None) -> list[Path]:
 
 
 def _suffix(content: Path) -> str:
-    return content.suffix if content.suffix.lower() in FORMATS else ".png"
+    """GIF holds 256 colours: what came as GIF becomes PNG, unless --out says .gif."""
+    return content.suffix if FORMATS.get(content.suffix.lower(), "GIF") != "GIF" else ".png"
 
 
 @contextmanager

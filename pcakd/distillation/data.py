@@ -52,7 +52,7 @@ class FolderPhotos:
         return len(self.paths)
 
     def __getitem__(self, index: int) -> np.ndarray:
-        return read_photo(self.paths[index]).rgb
+        return read_photo(self.paths[index]).rgb8
 
     @property
     def digest(self) -> str:

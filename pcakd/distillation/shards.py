@@ -47,7 +47,7 @@ class ShardPhotos:
     def __getitem__(self, index: int) -> np.ndarray:
         group = bisect.bisect_right(self.ends, index)
         row = index - (self.ends[group - 1] if group else 0)
-        return read_photo(self._images(group)[row], name=f"{self.split} photo {index}").rgb
+        return read_photo(self._images(group)[row], name=f"{self.split} photo {index}").rgb8
 
     @property
     def digest(self) -> str:

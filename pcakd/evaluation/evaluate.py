@@ -68,7 +68,7 @@ def find_pairs(folder: Path) -> list[tuple[str, Path, Path]]:
 def read_pairs(folder: Path, limit: int | None = None, longest: int | None = None) -> Iterator[Pair]:
     """The pairs of a folder one by one (see `find_pairs`), shrunk to a longest side of `longest` pixels if given."""
     for name, *files in find_pairs(folder)[:limit]:
-        content, style = (read_photo(file).rgb for file in files)
+        content, style = (read_photo(file).rgb8 for file in files)
         if longest:
             content, style = (shrink(rgb, longest / max(rgb.shape[:2])) for rgb in (content, style))
         yield Pair(name, content, style)
@@ -138,7 +138,7 @@ def evaluate_graded(
     """
     rows: dict[Kind, list[Row]] = {kind: [] for kind in kinds}
     for path in files:
-        rgb = read_photo(path).rgb
+        rgb = read_photo(path).rgb8
         rgb = shrink(rgb, shortest / min(rgb.shape[:2]))
         for kind in kinds:
             pair = graded_pair(rgb, kind, name=path.stem, seed=(seed, zlib.crc32(path.name.encode())))

@@ -1,12 +1,14 @@
 """One object's bytes → the photo as it goes into a shard."""
 
 import time
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 from PIL import Image
 
 from pcakd.errors import PhotoError
+from pcakd.photos.hidden import without_hidden
 from pcakd.photos.images import encode_photo, read_photo, to_image
+from pcakd.photos.shrink import resized
 from pcakd.storage import sha256_hex
 
 JPEG_LONGEST_SIDE = 65_500
@@ -19,6 +21,7 @@ class PreparedPhoto:
 
     image:         JPEG bytes, upright, sRGB, without EXIF.
     width, height: of `image`; source_width, source_height: upright, before shrinking.
+    notes:         what is not as one might think, in words.
     seconds:       spent in "decode", "resize" and "encode".
     """
 
@@ -28,6 +31,7 @@ class PreparedPhoto:
     source_width: int
     source_height: int
     sha256: str
+    notes: tuple[str, ...] = ()
     seconds: dict[str, float] = field(compare=False)
 
 
@@ -36,19 +40,21 @@ def prepare_photo(
 ) -> PreparedPhoto:
     """Decode, shrink to the shortest side in pixels (never enlarge), encode as JPEG.
 
-    Transparent parts are laid over white. max_pixels: as `read_photo` has it. Raises PhotoError with its reason.
+    JPEG has no alpha: what is invisible takes the colours around it, so that statistics are of what is seen. Of
+    several frames or pages the first counts. max_pixels: as `read_photo` has it. Raises PhotoError with its reason.
     """
     start = time.perf_counter()
     photo = read_photo(data, name=name, max_pixels=max_pixels)
     decoded = time.perf_counter()
-    image = to_image(photo.rgb, photo.alpha)
-    if photo.alpha is not None:
-        # Before shrinking: the colours under transparent pixels must not bleed into their neighbours.
-        paper = Image.new("RGB", image.size, "white")
-        paper.paste(image, mask=image.getchannel("A"))
-        image = paper
-    image = image.resize(shrunk_size(image.width, image.height, shortest_side), Image.Resampling.BICUBIC)
-    resized = time.perf_counter()
+    height, width = photo.size
+    count = len(photo.pages)
+    notes = (f"the first of {count} pictures in it",) if count > 1 else photo.notes
+    small = without_hidden(replace(photo, frames=()))
+    if (size := shrunk_size(width, height, shortest_side)) != (width, height):
+        small = resized(small, size, Image.Resampling.BICUBIC)
+    unseen = small.alpha is not None and not small.alpha.any()
+    image = Image.new("RGB", (small.size[1], small.size[0]), "white") if unseen else to_image(small.rgb8)
+    shrunk = time.perf_counter()
     if max(image.size) > JPEG_LONGEST_SIDE:
         raise PhotoError(
             f"{name}: is {image.width}×{image.height} pixels after shrinking, over JPEG's {JPEG_LONGEST_SIDE:,} a side",
@@ -60,10 +66,11 @@ def prepare_photo(
         image=encoded,
         width=image.width,
         height=image.height,
-        source_width=photo.rgb.shape[1],
-        source_height=photo.rgb.shape[0],
+        source_width=width,
+        source_height=height,
         sha256=sha256_hex(encoded),
-        seconds={"decode": decoded - start, "resize": resized - decoded, "encode": done - resized},
+        notes=notes,
+        seconds={"decode": decoded - start, "resize": shrunk - decoded, "encode": done - shrunk},
     )
 
 

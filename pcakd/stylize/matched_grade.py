@@ -121,22 +121,26 @@ def shrink_pixels(rgb: Tensor) -> Tensor:
 
 
 def grade_pixels(grade: MatchedGrade, rgb: Tensor, other: Tensor | None, strength: float) -> Tensor:
-    """The graded photo uint8 H×W×3, mixed by the grade's weight with the paper's result `other` (None at weight 1)."""
-    out = torch.empty_like(rgb)
+    """The graded photo uint8 H×W×3, mixed by the grade's weight with the paper's result `other` (None at weight 1).
+
+    Of deep photos: from uint16 (and `other` float32 0..255) float32 0..255, not rounded.
+    """
+    deep = rgb.dtype == torch.uint16
+    out = torch.empty_like(rgb, dtype=torch.float32 if deep else torch.uint8)
 
     def strip(start: int, stop: int) -> None:
-        part = rgb[start:stop].permute(2, 0, 1)[None].float() / 255
+        part = rgb[start:stop].permute(2, 0, 1)[None].float() / (65535 if deep else 255)
         graded = grade.apply(part, strength)[0].permute(1, 2, 0) * 255
         if other is not None and grade.weight < 1:
             graded = torch.lerp(other[start:stop].float(), graded, grade.weight)
-        out[start:stop] = graded.round().to(torch.uint8)
+        out[start:stop] = graded if deep else graded.round().to(torch.uint8)
 
     map_strips(strip, cut(len(rgb), max(1, _PIXELS // rgb.shape[1])), rgb.device)
     return out
 
 
-def describe(student: Student, small: Tensor) -> Cells:
-    """Cells of a shrunk photo 1×3×H×W in [0, 1]."""
+def describe(student: Student, small: Tensor, seen: Tensor | None = None) -> Cells:
+    """Cells of a shrunk photo 1×3×H×W in [0, 1]; of all, or of those that are `seen` (K of bool, see `seen_cells`)."""
     size = (small.shape[-2] // CELL, small.shape[-1] // CELL)
     x, features = small, []
     for level in range(LEVELS):
@@ -145,7 +149,20 @@ def describe(student: Student, small: Tensor) -> Cells:
             features.append(_cell_means(x, size))
     colours = small.float()
     products = (colours[:, :, None] * colours[:, None, :]).flatten(1, 2)
-    return Cells(torch.cat(features, 1), _cell_means(colours, size), _cell_means(products, size).unflatten(1, (3, 3)))
+    cells = Cells(torch.cat(features, 1), _cell_means(colours, size), _cell_means(products, size).unflatten(1, (3, 3)))
+    return cells if seen is None else Cells(*(part[seen] for part in cells))
+
+
+def seen_cells(visible: Tensor | None, height: int, width: int) -> Tensor | None:
+    """Which cells of a photo are more than half seen: K of bool; None where all are.
+
+    visible: float H×W in 0..1 of the whole photo.
+    """
+    if visible is None:
+        return None
+    rows, columns = (side // CELL for side in shrunk_size(height, width))
+    share = F.adaptive_avg_pool2d(visible[None, None], (rows, columns))[0, 0].flatten()
+    return share > min(0.5, float(share.max()) / 2)
 
 
 def _cell_means(x: Tensor, size: tuple[int, int]) -> Tensor:
@@ -157,17 +174,21 @@ def pool_cells(cells: list[Cells]) -> Cells:
     return Cells(*(torch.cat(parts) for parts in zip(*cells, strict=True)))
 
 
-def match_grade(student: Student, content: Tensor, style: Cells) -> MatchedGrade:
-    """The grade that the style shows on what it shares with a content photo 1×3×H×W in [0, 1]."""
+def match_grade(student: Student, content: Tensor, style: Cells, seen: Tensor | None = None) -> MatchedGrade:
+    """The grade that the style shows on what it shares with a content photo 1×3×H×W in [0, 1].
+
+    seen: which of the content's cells are visible, see `seen_cells`.
+    """
     small = shrink(content)
-    if min(len(style.mean), small.shape[-2] * small.shape[-1] // CELL**2) < LEAST_CELLS:
+    count = small.shape[-2] * small.shape[-1] // CELL**2 if seen is None else int(seen.sum())
+    if min(len(style.mean), count) < LEAST_CELLS:
         return NO_GRADE
-    cells = describe(student, small)
+    cells = describe(student, small, seen)
     centre = style.features.mean(0)
     # Before the photos are aligned, each is centred on its own mean: that takes the grade out of the features.
     pairs = mutual_matches(cells.features - cells.features.mean(0), style.features - centre)
     aligned = _align(cells, style, pairs).apply(small)
-    pairs = mutual_matches(describe(student, aligned).features - centre, style.features - centre)
+    pairs = mutual_matches(describe(student, aligned, seen).features - centre, style.features - centre)
     return _fit(_align(cells, style, pairs), cells, style, pairs)
 
 

@@ -3,7 +3,9 @@
 from dataclasses import dataclass
 from typing import Literal
 
+from pcakd.checks import one_of
 from pcakd.errors import UsageError
+from pcakd.photos.photo import DEPTHS, GAMUTS, Depth, Gamut
 
 Transform = Literal["zca", "ot", "adain"]
 TRANSFORMS: tuple[Transform, ...] = ("zca", "ot", "adain")
@@ -30,7 +32,15 @@ class StylizeOptions:
     """"released": the paper's method alone; "pcakd": where the photos show the same things, a grade read off
     matching places takes over (see `pcakd.stylize.matched_grade`); "auto": what the model's checkpoint says."""
 
+    depth: Depth = "same"
+    """Bits a channel of the result: "same" as the content's, "8" or "16", where the format has them."""
+
+    colour: Gamut = "srgb"
+    """Colour space of the result: "srgb", or "source": the content's own RGB space, with what lies outside sRGB."""
+
     def __post_init__(self) -> None:
+        one_of("depth", self.depth, DEPTHS)
+        one_of("colour", self.colour, GAMUTS)
         if self.compat not in COMPATS:
             raise UsageError(f"compat is {self.compat!r}: use one of {', '.join(COMPATS)}")
         if self.transform not in TRANSFORMS:

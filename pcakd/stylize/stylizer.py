@@ -11,14 +11,19 @@ import os
 from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
 
+import numpy as np
 import torch
-from PIL import Image
 from torch.nn import functional as F
 
 from pcakd.errors import UsageError
-from pcakd.photos.images import SRGB_PROFILE, Photo, PhotoSource, read_photo, to_image
+from pcakd.photos.depth import to_8_bits
+from pcakd.photos.hidden import without_hidden
+from pcakd.photos.image import PhotoImage
+from pcakd.photos.images import Photo, PhotoSource, read_photo
 from pcakd.student.checkpoint import Checkpoint, load_checkpoint
 from pcakd.stylize.engine import EngineSettings, Precision, encode_statistics, transfer, transfer_pixels
+from pcakd.stylize.frames import stack, unstack
+from pcakd.stylize.grey import is_grey, to_grey
 from pcakd.stylize.masks import Mask, read_mask
 from pcakd.stylize.matched_grade import (
     NO_GRADE,
@@ -27,6 +32,7 @@ from pcakd.stylize.matched_grade import (
     describe,
     grade_pixels,
     match_grade,
+    seen_cells,
     shrink_pixels,
 )
 from pcakd.stylize.options import DEVICES, Device, StylizeOptions
@@ -92,12 +98,13 @@ class Stylizer:
 
     def masked_style(self, photo: PhotoSource, mask: PhotoSource | Mask) -> MaskedStyle:
         """Style statistics of a photo as a whole and of each region of its mask (see `pcakd.stylize.masks`)."""
-        read, regions = read_photo(photo), mask if isinstance(mask, Mask) else read_mask(mask)
-        weights = regions.resized(*read.size)
+        read, regions = without_hidden(read_photo(photo)), mask if isinstance(mask, Mask) else read_mask(mask)
+        weights, visible = regions.resized(*read.size), weights_of(read)
+        seen = weights if visible is None else weights * visible
         styles = {
             label: Style(self._statistics(read, weights[i]), self.digest)
             for i, label in enumerate(regions.labels)
-            if float(weights[i].sum()) >= 1.0
+            if float(seen[i].sum()) >= 1.0
         }
         return MaskedStyle(self._whole_style(read), styles)
 
@@ -109,34 +116,60 @@ class Stylizer:
         *,
         content_mask: PhotoSource | Mask | None = None,
         **changes,
-    ) -> Image.Image:
+    ) -> PhotoImage:
         """The content photo in the style, exactly the content's size, as a PIL image (RGB, or RGBA if it had alpha).
 
         style: a `Style`, a `MaskedStyle` (needs `content_mask`), or a style photo. Options may be given as
-        keywords: `stylize(content, style, transform="ot", strength=0.7)`. The content's EXIF stands in
-        `image.info["exif"]`.
+        keywords: `stylize(content, style, transform="ot", strength=0.7)`. The image's `save` writes everything that
+        the content came with: EXIF and other metadata, 16 bits, all frames (see `PhotoImage`).
         """
         options = replace(options or StylizeOptions(), **changes)
-        photo = read_photo(content)
+        photo = read_photo(content, depth=options.depth, gamut=options.colour)
+        return PhotoImage.of(self.render(photo, style, options, content_mask=content_mask))
+
+    def render(
+        self,
+        photo: Photo,
+        style: Style | MaskedStyle | PhotoSource,
+        options: StylizeOptions | None = None,
+        *,
+        content_mask: PhotoSource | Mask | None = None,
+    ) -> Photo:
+        """`stylize` of a decoded photo, as a photo: uint16 where the photo is. Frames get one look together."""
+        options = options or StylizeOptions()
         if not isinstance(style, Style | MaskedStyle):
             style = self.style(style)
-        grade = self.matched_grade(photo, style, options) if content_mask is None else NO_GRADE
+        mask = content_mask if content_mask is None or isinstance(content_mask, Mask) else read_mask(content_mask)
+        if not photo.frames:
+            return photo.with_pixels(self._colours(without_hidden(photo), style, options, mask))
+        if mask is not None:
+            raise UsageError(f"a mask belongs to one picture, and this photo has {len(photo.pages)}")
+        pages = tuple(without_hidden(replace(page, frames=())) for page in photo.pages)
+        result = unstack(self._colours(stack(pages), style, options, None), pages)
+        return replace(result, timing=photo.timing)
+
+    def _colours(
+        self, photo: Photo, style: Style | MaskedStyle, options: StylizeOptions, mask: Mask | None
+    ) -> np.ndarray:
+        """The stylized colours of a photo of one frame, in its type."""
+        visible = weights_of(photo)
+        grade = self._grade(photo, style, options, visible) if mask is None else NO_GRADE
         rgb, pixels = torch.from_numpy(photo.rgb), None
         if grade.weight < 1:
             guided = options.smoothing == "guided"
-            arguments = self._arguments(style, options, content_mask)
-            pixels = transfer_pixels(self.student, rgb, self._checked(style), truncate=guided, **arguments)
+            arguments = self._arguments(style, options, mask)
+            whole = self._checked(style)
+            pixels = transfer_pixels(self.student, rgb, whole, truncate=guided, visible=visible, **arguments)
             if guided:
                 pixels = smooth_pixels(pixels, rgb, device=self.device)
         if grade.weight > 0:
             pixels = grade_pixels(grade, rgb, pixels, options.strength)
         assert pixels is not None
-        image = to_image(pixels.numpy(), photo.alpha)
-        if photo.exif:
-            image.info["exif"] = photo.exif
-        if photo.profiled:
-            image.info["icc_profile"] = SRGB_PROFILE
-        return image
+        if self._compat(options) == "pcakd" and is_grey(self._checked(style)):
+            pixels = to_grey(pixels, options.strength)
+        if pixels.dtype == torch.uint8:
+            return pixels.numpy()
+        return (pixels * 257).round_().clamp_(0, 65535).to(torch.uint16).numpy()
 
     def transfer(
         self,
@@ -153,9 +186,10 @@ class Stylizer:
         options = options or StylizeOptions()
         if not isinstance(style, Style | MaskedStyle):
             style = self.style(style)
-        rgb = torch.from_numpy(read_photo(content).rgb)
+        photo = without_hidden(read_photo(content))
+        rgb = torch.from_numpy(photo.rgb)
         arguments = self._arguments(style, options, content_mask)
-        return transfer(self.student, rgb, self._checked(style), **arguments)
+        return transfer(self.student, rgb, self._checked(style), visible=weights_of(photo), **arguments)
 
     def _arguments(
         self, style: Style | MaskedStyle, options: StylizeOptions, content_mask: PhotoSource | Mask | None
@@ -170,7 +204,6 @@ class Stylizer:
             "settings": self.settings,
         }
 
-    @torch.inference_mode()
     def matched_grade(
         self, content: PhotoSource, style: Style | MaskedStyle, options: StylizeOptions | None = None
     ) -> MatchedGrade:
@@ -178,11 +211,21 @@ class Stylizer:
 
         Region masks say themselves what goes with what: a content with a mask has no matched grade.
         """
-        compat = (options or StylizeOptions()).compat
+        photo = without_hidden(read_photo(content))
+        return self._grade(photo, style, options or StylizeOptions(), weights_of(photo))
+
+    @torch.inference_mode()
+    def _grade(
+        self, photo: Photo, style: Style | MaskedStyle, options: StylizeOptions, visible: torch.Tensor | None
+    ) -> MatchedGrade:
         cells = self._checked(style).cells
-        if cells is None or (self.metadata.compat if compat == "auto" else compat) == "released":
+        if cells is None or self._compat(options) == "released":
             return NO_GRADE
-        return match_grade(self.student, self._small(read_photo(content)), cells)
+        return match_grade(self.student, self._small(photo), cells, seen_cells(visible, *photo.size))
+
+    def _compat(self, options: StylizeOptions) -> str:
+        """ "released" or "pcakd"."""
+        return self.metadata.compat if options.compat == "auto" else options.compat
 
     def _checked(self, style: Style | MaskedStyle) -> Style:
         whole = style.whole if isinstance(style, MaskedStyle) else style
@@ -191,18 +234,28 @@ class Stylizer:
         return whole
 
     def _whole_style(self, photo: Photo) -> Style:
+        photo = without_hidden(photo)
         return Style(self._statistics(photo), self.digest, cells=self._cells(photo))
 
     @torch.inference_mode()
     def _cells(self, photo: Photo) -> Cells:
-        return describe(self.student, self._small(photo))
+        return describe(self.student, self._small(photo), seen_cells(weights_of(photo), *photo.size))
 
     def _small(self, photo: Photo) -> torch.Tensor:
-        return shrink_pixels(torch.from_numpy(photo.rgb)).to(self.device)
+        pixels = photo.rgb if photo.rgb.dtype == np.uint8 else to_8_bits(photo.rgb)
+        return shrink_pixels(torch.from_numpy(pixels)).to(self.device)
 
     def _statistics(self, photo: Photo, weight: torch.Tensor | None = None):
-        region = None if weight is None else weight[None, None]
+        visible = weights_of(photo)
+        counted = weight if visible is None else visible if weight is None else weight * visible
+        region = None if counted is None else counted[None, None]
         return encode_statistics(self.student, torch.from_numpy(photo.rgb), region, settings=self.settings)
+
+
+def weights_of(photo: Photo) -> torch.Tensor | None:
+    """How much each pixel counts in statistics: float32 H×W in 0..1; None where all count alike."""
+    seen = photo.visible()
+    return None if seen is None else torch.from_numpy(seen)
 
 
 def pick_device(device: Device) -> torch.device:
@@ -225,7 +278,8 @@ def resize_like_authors(photo: Photo, multiple: int) -> Photo:
         raise UsageError(
             f"a photo of {photo.size[1]}×{photo.size[0]} pixels has no multiple of {multiple} to be cut to"
         )
-    pixels = torch.from_numpy(photo.rgb).permute(2, 0, 1)[None].float()
-    resized = F.interpolate(pixels, size=(height, width), mode="bilinear", align_corners=False)
+    pixels = torch.from_numpy(photo.rgb if photo.rgb.dtype == np.uint8 else to_8_bits(photo.rgb))
+    samples = pixels.permute(2, 0, 1)[None].float()
+    resized = F.interpolate(samples, size=(height, width), mode="bilinear", align_corners=False)
     rgb = resized[0].permute(1, 2, 0).round().to(torch.uint8).numpy()
-    return Photo(rgb=rgb, exif=photo.exif, format=photo.format)
+    return Photo(rgb=rgb, metadata=photo.metadata, format=photo.format)

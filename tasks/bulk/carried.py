@@ -6,19 +6,20 @@ to the stylizer and back, or a whole encoded photo where pixels would be too man
 
 import pickle
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
 import pyarrow as pa
-from PIL import Image
 
-from pcakd.photos.images import SRGB_PROFILE, Photo
+from pcakd.photos.images import Photo
 
 YIELD_BYTES = 8 << 20
 """So much may a worker have in hands before it passes it on."""
 
 Row = dict[str, Any]
+
+_NOTHING = np.zeros((0, 0, 3), np.uint8)
 
 
 @dataclass(kw_only=True)
@@ -29,6 +30,7 @@ class Head:
     kind: what the body is: "pixels" (uint8 H×W×3, behind them H×W of alpha if there is any), "photo" (the source,
           encoded), "result" (the output, encoded), "" (nothing).
     size: (height, width) of the pixels.
+    shell: of pixels, the photo they belong to, without them.
     """
 
     item: dict[str, Any]
@@ -36,8 +38,7 @@ class Head:
     kind: str = ""
     size: tuple[int, int] = (0, 0)
     alpha: bool = False
-    exif: bytes = b""
-    profiled: bool = False
+    shell: Photo | None = None
 
     @property
     def finished(self) -> bool:
@@ -92,40 +93,18 @@ class BlockBuilder:
 
 
 def with_photo(head: Head, photo: Photo) -> Carried:
-    """The item with its decoded photo."""
+    """The item with its photo, decoded or stylized: a plain one (see `Photo.plain`)."""
     head.kind, head.size, head.alpha = "pixels", photo.size, photo.alpha is not None
-    head.exif, head.profiled = photo.exif, photo.profiled
+    head.shell = replace(photo, rgb=_NOTHING, alpha=None)
     body = photo.rgb.tobytes() + (photo.alpha.tobytes() if photo.alpha is not None else b"")
     return head, body
 
 
 def photo_of(head: Head, body: bytes | memoryview) -> Photo:
     """The photo of an item that has pixels."""
+    assert head.shell is not None
     rgb, alpha = _planes(head, body)
-    return Photo(rgb=rgb, alpha=alpha, exif=head.exif, profiled=head.profiled)
-
-
-def with_image(head: Head, image: Image.Image) -> Carried:
-    """The item with its stylized image, RGB or RGBA."""
-    head.kind, head.size, head.alpha = "pixels", (image.height, image.width), image.mode == "RGBA"
-    head.exif, head.profiled = image.info.get("exif", b""), bool(image.info.get("icc_profile"))
-    if not head.alpha:
-        return head, image.tobytes()
-    pixels = np.asarray(image)
-    return head, pixels[:, :, :3].tobytes() + pixels[:, :, 3].tobytes()
-
-
-def image_of(head: Head, body: bytes | memoryview) -> Image.Image:
-    """The stylized image of an item that has pixels."""
-    rgb, alpha = _planes(head, body)
-    image = Image.fromarray(rgb)
-    if alpha is not None:
-        image.putalpha(Image.fromarray(alpha))
-    if head.exif:
-        image.info["exif"] = head.exif
-    if head.profiled:
-        image.info["icc_profile"] = SRGB_PROFILE
-    return image
+    return replace(head.shell, rgb=rgb, alpha=alpha)
 
 
 def _planes(head: Head, body: bytes | memoryview) -> tuple[np.ndarray, np.ndarray | None]:

@@ -7,10 +7,13 @@ import click
 from click.core import ParameterSource
 
 from pcakd.bulk.job import BucketJob, RunOptions, load_job
+from pcakd.bulk.naming import OUTPUT_FORMATS
 from pcakd.cli.extra import need_pipeline
 from pcakd.cli.options import (
     MemorySize,
+    colour_option,
     compat_option,
+    depth_option,
     device_option,
     model_option,
     precision_option,
@@ -135,13 +138,15 @@ class Allowance(click.ParamType):
 )
 @click.option(
     "--format",
-    type=click.Choice(["same", "jpeg", "png", "webp"]),
+    type=click.Choice(OUTPUT_FORMATS),
     default="same",
     show_default=True,
     help="Of results; same: as the source, PNG for what cannot be written.",
 )
 @click.option("--quality", metavar="1-100", type=int, default=95, show_default=True, help="Of JPEG and WebP results.")
 @click.option("--max-side", metavar="N", type=int, help="Shrink photos to this longest side in pixels first.")
+@depth_option
+@colour_option
 @click.option("--workers", metavar="N", type=int, help="Stylizers at once.  [default: what the cluster has room for]")
 @device_option
 @click.option("--memory-limit", type=MemorySize(), help="Memory that each stylizer should stay below, such as 2GB.")

@@ -164,6 +164,8 @@ class _BucketRun:
             compat=job.compat,
             quality=job.quality,
             max_side=job.max_side,
+            depth=job.depth,
+            colour=job.colour,
             create_only=job.overwrite == "fail",
         )
         return Chain(work, checkpoint._replace(student=checkpoint.student.cpu()), styles, shares)

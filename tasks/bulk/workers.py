@@ -16,11 +16,12 @@ from pathlib import PurePosixPath
 from typing import Any
 
 import pyarrow as pa
-from PIL import Image
 
 from pcakd.errors import PcakdError
-from pcakd.photos.images import FORMATS, Photo, check_pixels, encode_photo, max_pixels_default, peek_size, read_photo
+from pcakd.photos.images import Photo, check_pixels, max_pixels_default, peek, read_photo
 from pcakd.photos.outcomes import EXISTS, MAY_PASS, OK, check_bytes, ends_the_job, status_of
+from pcakd.photos.shrink import to_longest_side
+from pcakd.photos.write import FORMATS, check_writable, encode
 from pcakd.storage import LocalStorage, Storage, sha256_hex, shown
 from pcakd.storage.keys import key_of
 from tasks.bulk.carried import (
@@ -28,11 +29,9 @@ from tasks.bulk.carried import (
     Carried,
     Head,
     Row,
-    image_of,
     pack_rows,
     photo_of,
     unpack,
-    with_image,
     with_photo,
 )
 
@@ -66,6 +65,8 @@ class Work:
     compat: str
     quality: int
     max_side: int | None = None
+    depth: str = "same"
+    colour: str = "srgb"
     create_only: bool = False
     max_pixels: int = field(default_factory=max_pixels_default)
 
@@ -128,7 +129,7 @@ class Stylize:
             large = head.kind == "photo"
             if large:
                 with _timed(head.row, "decode_s"):
-                    photo = _photo(work, item["key"], bytes(body))
+                    photo = _photo(work, item, bytes(body))
             else:
                 photo = photo_of(head, body)
             strength = item["strength"]
@@ -139,9 +140,9 @@ class Stylize:
                 compat=work.compat,  # type: ignore[arg-type]
             )
             with _timed(head.row, "stylize_s"):
-                image = self.stylizer.stylize(photo, self.styles[item["style"]], options)
-            head.row |= {"width": image.width, "height": image.height}
-            return _encoded(work, head, image) if large else with_image(head, image)
+                result = self.stylizer.render(photo, self.styles[item["style"]], options)
+            head.row |= {"width": result.size[1], "height": result.size[0]}
+            return _encoded(work, head, result) if large else with_photo(head, result)
         return head, b""
 
 
@@ -152,7 +153,7 @@ def store(table: pa.Table, work: Work) -> pa.Table:
         for head, body in unpack(table):
             if not head.finished and head.kind == "pixels":
                 with _failures(head.row):
-                    head, body = _encoded(work, head, image_of(head, body))
+                    head, body = _encoded(work, head, photo_of(head, body))
             waiting.append(threads.submit(_put, work, head, bytes(body)))
         return pack_rows([future.result() for future in waiting])
 
@@ -189,44 +190,39 @@ def _decoded(work: Work, head: Head, fetched: Row, data: bytes) -> Carried:
     if head.finished:
         return head, b""
     with _failures(row):
-        height, width = peek_size(data, key)
+        found = peek(data, shown(key))
+        height, width = found.size
         row |= {"width": width, "height": height}
         check_pixels(width, height, shown(key), work.max_pixels)
-        if width * height > LARGE_PIXELS:
+        if width * height > LARGE_PIXELS or not found.plain or work.depth == "16" or work.colour == "source":
             head.kind = "photo"
             return head, data
         with _timed(row, "decode_s"):
-            photo = _photo(work, key, data)
+            photo = _photo(work, head.item, data)
         return with_photo(head, photo)
     return head, b""
 
 
-def _photo(work: Work, key: str, data: bytes) -> Photo:
-    return shrunk(read_photo(data, name=shown(key), max_pixels=work.max_pixels), work.max_side)
+def _photo(work: Work, item: dict[str, Any], data: bytes) -> Photo:
+    """The photo as it is stylized. What its output cannot hold is told before that is computed."""
+    name = shown(item["key"])
+    photo = read_photo(data, name=name, max_pixels=work.max_pixels, depth=work.depth, gamut=work.colour)  # type: ignore[arg-type]
+    photo = to_longest_side(photo, work.max_side)
+    check_writable(photo, _format(item), name)
+    return photo
 
 
-def shrunk(photo: Photo, max_side: int | None) -> Photo:
-    """The photo, its longest side at most `max_side` pixels."""
-    height, width = photo.size
-    if max_side is None or max(height, width) <= max_side:
-        return photo
-    scale = max_side / max(height, width)
-    size = max(1, round(width * scale)), max(1, round(height * scale))
-    import numpy as np
-
-    def resized(plane: np.ndarray) -> np.ndarray:
-        return np.asarray(Image.fromarray(plane).resize(size, Image.Resampling.LANCZOS))
-
-    alpha = None if photo.alpha is None else resized(photo.alpha)
-    return replace(photo, rgb=resized(photo.rgb), alpha=alpha)
+def _format(item: dict[str, Any]) -> str:
+    return FORMATS[PurePosixPath(item["output"]).suffix.lower()]
 
 
-def _encoded(work: Work, head: Head, image: Image.Image) -> Carried:
+def _encoded(work: Work, head: Head, photo: Photo) -> Carried:
     with _timed(head.row, "encode_s"):
-        suffix = PurePosixPath(head.item["output"]).suffix.lower()
-        data = encode_photo(image, FORMATS[suffix], quality=work.quality)
+        encoded = encode(photo, _format(head.item), quality=work.quality, name=shown(head.item["key"]))
+    if encoded.notes:
+        head.row["message"] = "; ".join(encoded.notes)
     head.kind = "result"
-    return head, data
+    return head, encoded.data
 
 
 def _put(work: Work, head: Head, data: bytes) -> Row:

@@ -127,6 +127,6 @@ def extractors(
 
 def _decode(row: tuple[str, bytes]) -> tuple[str, np.ndarray | None]:
     try:
-        return row[0], read_photo(row[1], name=row[0]).rgb
+        return row[0], read_photo(row[1], name=row[0]).rgb8
     except PhotoError:
         return row[0], None

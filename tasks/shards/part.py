@@ -100,6 +100,7 @@ def run_part(job: PartJob, part: Part, poison: frozenset[str] = frozenset()) -> 
         photos[split].append(_shard_row(job.source, fetched.info, prepared))
         row |= {
             "status": OK,
+            "detail": "; ".join(prepared.notes) or None,
             "split": split,
             "source_width": prepared.source_width,
             "source_height": prepared.source_height,

@@ -113,7 +113,7 @@ def _thumbnail(data: bytes, title: str, output: str = "") -> Picture:
         photo = read_photo(data, max_pixels=MOST_PIXELS)
     except PhotoError as error:
         return Picture(title=title, why=f"cannot be shown ({error.reason})")
-    image = to_image(photo.rgb, photo.alpha)
+    image = to_image(*photo.encoded(8))
     image.thumbnail((SIDE, SIDE), Image.Resampling.LANCZOS, reducing_gap=3.0)
     text = base64.b64encode(encode_photo(image, "JPEG", quality=80)).decode()
     return Picture(

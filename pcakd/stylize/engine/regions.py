@@ -15,6 +15,13 @@ MIN_PIXELS = 1.0
 """Pixels of a level that a region must cover; a smaller one takes the whole photo's map there."""
 
 
+def padded_weights(weights: Tensor, photo: PhotoRows) -> Tensor:
+    """Weights 1×R×H×W of a photo, padded like it by repetition."""
+    bottom, right = photo.height - weights.shape[2], photo.width - weights.shape[3]
+    padded = F.pad(weights, (0, right, 0, bottom), mode="replicate") if bottom or right else weights
+    return padded.to(photo.device, torch.float32)
+
+
 class Regions:
     """Soft regions of one photo, and the style of each.
 
@@ -22,9 +29,7 @@ class Regions:
     """
 
     def __init__(self, weights: Tensor, styles: list[Style], photo: PhotoRows) -> None:
-        bottom, right = photo.height - weights.shape[2], photo.width - weights.shape[3]
-        padded = F.pad(weights, (0, right, 0, bottom), mode="replicate") if bottom or right else weights
-        self._weights = padded.to(photo.device, torch.float32)
+        self._weights = padded_weights(weights, photo)
         self.styles = styles
 
     @classmethod

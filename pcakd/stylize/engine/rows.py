@@ -14,6 +14,9 @@ import torch
 from torch import Tensor
 from torch.nn import functional as F
 
+WHITE = {torch.uint8: 255, torch.uint16: 65535}
+"""The largest value of the types that photos come in."""
+
 _REFLECT = (1, 0, 1)  # columns that the window around column 0 sees: column -1 is column 1
 _REPLICATE = (0, 0, 1)
 
@@ -33,7 +36,7 @@ class Rows(Protocol):
 
 
 class PhotoRows:
-    """A photo, uint8 H×W×3 or float 1×3×H×W in [0, 1], as float32 in [0, 1].
+    """A photo, uint8 or uint16 H×W×3 or float 1×3×H×W in [0, 1], as float32 in [0, 1].
 
     The last row and column are repeated until height and width are multiples of `multiple`, and at least two.
     """
@@ -42,7 +45,8 @@ class PhotoRows:
     dtype = torch.float32
 
     def __init__(self, photo: Tensor, multiple: int, device: torch.device) -> None:
-        self._pixels = photo if photo.dtype == torch.uint8 else photo[0].permute(1, 2, 0)  # H×W×3
+        self._pixels = photo if photo.dtype in WHITE else photo[0].permute(1, 2, 0)  # H×W×3
+        self.deep = photo.dtype == torch.uint16
         self.size = (self._pixels.shape[0], self._pixels.shape[1])
         self.height, self.width = (max(-(-side // multiple), 2) * multiple for side in self.size)
         self.device = device
@@ -51,7 +55,7 @@ class PhotoRows:
         height, width = self.size
         part = self._pixels[min(start, height - 1) : max(min(stop, height), min(start, height - 1) + 1)]
         part = part.to(self.device)[None].permute(0, 3, 1, 2)
-        x = part.float() / 255 if part.dtype == torch.uint8 else part.float()
+        x = part.float() / WHITE[part.dtype] if part.dtype in WHITE else part.float()
         right, bottom = self.width - width, stop - start - x.shape[2]
         if right or bottom:
             x = F.pad(x, (0, right, 0, bottom), mode="replicate")

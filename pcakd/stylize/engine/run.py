@@ -6,6 +6,7 @@ from typing import TypeVar
 
 import torch
 from torch import Tensor
+from torch.nn import functional as F
 
 from pcakd.errors import UsageError
 from pcakd.student.network import LEVELS, Student
@@ -13,8 +14,8 @@ from pcakd.stylize.engine.folding import Network
 from pcakd.stylize.engine.memory import BASE, LARGE, STRIP_BYTES, choose_stored, default_limit, return_freed_memory
 from pcakd.stylize.engine.moments import PixelMoments, moments, sum_moments
 from pcakd.stylize.engine.precision import PRECISIONS, Precision, precisions
-from pcakd.stylize.engine.regions import Matched, Regions
-from pcakd.stylize.engine.rows import PhotoRows, Rows, Stored
+from pcakd.stylize.engine.regions import Matched, Regions, padded_weights
+from pcakd.stylize.engine.rows import WHITE, PhotoRows, Rows, Stored
 from pcakd.stylize.masks import Mask
 from pcakd.stylize.strips import cut, map_strips, single_threaded
 from pcakd.stylize.style import Style
@@ -61,10 +62,13 @@ Sink = Callable[[int, Tensor], None]
 class _Run:
     """One photo's way through the network on one device."""
 
-    def __init__(self, student: Student, photo: Tensor, settings: EngineSettings, share: float) -> None:
+    def __init__(
+        self, student: Student, photo: Tensor, settings: EngineSettings, share: float, visible: Tensor | None = None
+    ) -> None:
         self.device = _device(student)
         self.network = Network(student, precisions(settings.precision, self.device, student.spec.backbone))
         self.photo = PhotoRows(photo, student.spec.multiple, self.device)
+        self._visible = None if visible is None else padded_weights(visible[None, None], self.photo)
         self.large = self.device.type == "cpu" and self.photo.height * self.photo.width >= LARGE
         if self.large:
             return_freed_memory()
@@ -90,15 +94,19 @@ class _Run:
             return min(settings.memory_limit or free, free) * 3 // 4
         limit = settings.memory_limit or default_limit(height * width)
         working = min(torch.get_num_threads() * 6 * STRIP_BYTES, limit // 4)
-        return limit - BASE - working - 2 * 3 * height * width  # the photo and its result
+        pixel = 18 if self.photo.deep else 6  # of the photo and its result
+        return limit - BASE - working - pixel * height * width
 
     def compute(
         self, source: Rows, *, store: float, weights: Tensor | None = None, statistics: bool = True
     ) -> tuple[Rows, list[Statistics]]:
         """Store a share of the source's rows, or gather its statistics, or both, in one pass over its strips.
 
-        weights: 1×R×H×W of regions. Statistics: of the whole, then of each region.
+        weights: 1×R×H×W of regions. Statistics: of the whole, then of each region, weighed by what is visible.
         """
+        visible = self._pooled_visible(source) if statistics else None
+        if visible is not None and weights is not None:
+            weights = weights * visible
         stored = Stored(source, store) if store > 0 else None
 
         def strip(start: int, stop: int) -> list[PixelMoments]:
@@ -108,11 +116,18 @@ class _Run:
             if not statistics:
                 return []
             regions = [] if weights is None else weights[:, :, start:stop].split(1, dim=1)
-            return [moments(rows), *(moments(rows, region) for region in regions)]
+            whole = None if visible is None else visible[:, :, start:stop]
+            return [moments(rows, whole), *(moments(rows, region) for region in regions)]
 
         parts = self._map(strip, source)
         found = [sum_moments(list(column)).statistics() for column in zip(*parts, strict=True)]
         return stored or source, found
+
+    def _pooled_visible(self, source: Rows) -> Tensor | None:
+        """How much each pixel of a level is seen, 1×1×height×width; None where all are."""
+        if self._visible is None:
+            return None
+        return F.adaptive_avg_pool2d(self._visible, (source.height, source.width))
 
     def _map(self, work: Callable[[int, int], T], source: Rows) -> list[T]:
         """work(start, stop) of every strip of a source."""
@@ -210,20 +225,22 @@ def transfer(student: Student, content: Tensor, style: Style, **options) -> Tens
 
 
 def transfer_pixels(student: Student, content: Tensor, style: Style, *, truncate: bool = True, **options) -> Tensor:
-    """Content photo with the style's statistics as uint8 H×W×3 on the CPU.
+    """Content photo with the style's statistics as uint8 H×W×3 on the CPU; of deep photos (uint16) as float32 0..255.
 
     truncate: cut to whole grey levels, as the guided filter of the released demo takes it; else round.
 
-    Options: transform ("zca"), strength (1.0), content_mask, region_styles, settings. Regions of
+    Options: transform ("zca"), strength (1.0), content_mask, region_styles, visible, settings. visible: float H×W in
+    0..1, how much each pixel counts in statistics. Regions of
     `content_mask` whose label is in `region_styles` are matched, each by itself, to that style; the rest is
     matched as a whole to `style`.
     """
-    out = torch.empty(*_size(content), 3, dtype=torch.uint8)
+    deep = content.dtype == torch.uint16
+    out = torch.empty(*_size(content), 3, dtype=torch.float32 if deep else torch.uint8)
 
     def sink(start: int, rows: Tensor) -> None:
         levels = rows.float().clamp_(0, 1).mul_(255)
-        levels = levels if truncate else levels.round_()
-        out[start : start + rows.shape[2]] = levels[0].permute(1, 2, 0).to(torch.uint8)
+        levels = levels if truncate or deep else levels.round_()
+        out[start : start + rows.shape[2]] = levels[0].permute(1, 2, 0).to(out.dtype)
 
     _transfer(student, content, style, sink, **options)
     return out
@@ -239,6 +256,7 @@ def _transfer(
     strength: float = 1.0,
     content_mask: Mask | None = None,
     region_styles: Mapping[str, Style] | None = None,
+    visible: Tensor | None = None,
     settings: EngineSettings | None = None,
 ) -> None:
     def decode(run: _Run) -> None:
@@ -256,7 +274,7 @@ def _transfer(
 
         run.decode(maps if strength > 0 else None, regions, sink)
 
-    _attempt(student, content, settings, decode)
+    _attempt(student, content, settings, decode, visible)
 
 
 def reconstruct(student: Student, photo: Tensor, *, settings: EngineSettings | None = None) -> Tensor:
@@ -270,13 +288,19 @@ def reconstruct(student: Student, photo: Tensor, *, settings: EngineSettings | N
     return out
 
 
-def _attempt(student: Student, photo: Tensor, settings: EngineSettings | None, work: Callable[[_Run], T]) -> T:
+def _attempt(
+    student: Student,
+    photo: Tensor,
+    settings: EngineSettings | None,
+    work: Callable[[_Run], T],
+    visible: Tensor | None = None,
+) -> T:
     """work(run); where a GPU runs out of memory, again with a quarter of it, three times."""
     share = 1.0
     while True:
         try:
             with torch.inference_mode():
-                return work(_Run(student, photo, settings or EngineSettings(), share))
+                return work(_Run(student, photo, settings or EngineSettings(), share, visible))
         except torch.OutOfMemoryError:
             if share < 1 / 60:
                 raise
@@ -285,7 +309,7 @@ def _attempt(student: Student, photo: Tensor, settings: EngineSettings | None, w
 
 
 def _size(photo: Tensor) -> tuple[int, int]:
-    height, width = photo.shape[:2] if photo.dtype == torch.uint8 else photo.shape[-2:]
+    height, width = photo.shape[:2] if photo.dtype in WHITE else photo.shape[-2:]
     return height, width
 
 

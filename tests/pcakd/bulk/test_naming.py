@@ -3,6 +3,7 @@ from hypothesis import example, given
 from hypothesis import strategies as st
 
 from pcakd.bulk.naming import (
+    FORMATS,
     MAX_BYTES,
     MAX_PART_BYTES,
     OUTPUT_FORMATS,
@@ -13,7 +14,6 @@ from pcakd.bulk.naming import (
     output_key,
 )
 from pcakd.errors import UsageError
-from pcakd.photos.images import FORMATS
 from pcakd.storage import LocalStorage
 
 ODD = st.sampled_from(

@@ -13,7 +13,7 @@ from tests.corpus import bad_photos, encode, odd_photos, photograph
 @pytest.mark.parametrize("sample", odd_photos(), ids=lambda s: s.name)
 def test_photos_of_every_kind_are_read_upright_as_8_bit_rgb(sample):
     photo = read_photo(sample.data, name=sample.name)
-    assert photo.rgb.dtype == np.uint8
+    assert photo.rgb8.dtype == np.uint8
     assert photo.rgb.shape == (*sample.size, 3)
     assert photo.alpha is None or photo.alpha.shape == sample.size
 
@@ -28,20 +28,21 @@ def test_damaged_photos_are_refused_in_one_line_that_names_them(sample):
     assert pickle.loads(pickle.dumps(caught.value)).reason == sample.reason
 
 
-def test_sixteen_bits_are_scaled_not_cut():
+def test_sixteen_bits_stay_and_as_eight_are_scaled_not_cut():
     grey = np.asarray(photograph(0).convert("L"))
     photo = read_photo(encode(Image.fromarray(grey.astype(np.uint16) * 257), "PNG"))
-    assert np.array_equal(photo.rgb[..., 0], grey)
+    assert photo.rgb.dtype == np.uint16
+    assert np.array_equal(photo.rgb8[..., 0], grey)
 
 
 def test_a_wide_gamut_profile_is_converted_to_srgb():
     flat = Image.new("RGB", (4, 4), (100, 150, 200))
     lab = ImageCms.ImageCmsProfile(ImageCms.createProfile("XYZ"))
     plain = read_photo(encode(flat, "PNG"))
-    assert not plain.profiled
+    assert not plain.profile
     data = encode(flat, "PNG", icc_profile=lab.tobytes())
     photo = read_photo(data)
-    assert photo.profiled
+    assert photo.profile
     ignored = read_photo(data, convert_profile=False)
     assert np.array_equal(ignored.rgb, plain.rgb)
 

@@ -9,6 +9,7 @@ from pcakd.errors import PhotoError
 from pcakd.shards.prepare import prepare_photo, shrunk_size
 from pcakd.storage import sha256_hex
 from tests.corpus import bad_photos, encode, jpeg, odd_photos, photograph
+from tests.kinds import animation, cut_out
 
 
 @given(st.integers(1, 20_000), st.integers(1, 20_000), st.integers(8, 2048))
@@ -48,10 +49,22 @@ def test_the_same_picture_in_another_file_has_the_same_hash():
     assert len(hashes) == 1
 
 
-def test_transparent_parts_become_white():
+def test_a_picture_of_which_nothing_is_seen_becomes_white():
     image = Image.new("RGBA", (64, 64), (255, 0, 0, 0))
     photo = prepare_photo(encode(image, "PNG"), name="x", shortest_side=32)
     assert min(Image.open(io.BytesIO(photo.image)).getpixel((16, 16))) > 250
+
+
+def test_colours_that_nobody_sees_take_no_part():
+    made = [
+        prepare_photo(cut_out(hidden), name="x", shortest_side=24) for hidden in ((0, 0, 0), (0, 255, 0), (255,) * 3)
+    ]
+    assert len({photo.sha256 for photo in made}) == 1
+
+
+def test_of_several_frames_the_first_is_taken_and_said_so():
+    photo = prepare_photo(animation("GIF"), name="x", shortest_side=24)
+    assert photo.notes == ("the first of 3 pictures in it",)
 
 
 def test_a_picture_too_long_for_jpeg_is_unsupported():

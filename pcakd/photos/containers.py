@@ -1,0 +1,165 @@
+"""What a file is, by its content: its format by name where it is not read, raw files, how many pictures it holds."""
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+
+from PIL import Image
+
+from pcakd.photos.tags import Reader, Table, Value, open_tags
+
+# Brands of ISO media files (HEIF and its kin) → name.
+_BRANDS = {
+    **dict.fromkeys((b"heic", b"heix", b"heim", b"heis", b"hevc", b"hevx", b"mif1", b"msf1"), "HEIC"),
+    **dict.fromkeys((b"avif", b"avis"), "AVIF"),
+    b"crx ": "Canon CR3 raw",
+    b"jxl ": "JPEG XL",
+}
+_BEGINNINGS = (
+    (b"\xff\x0a", "JPEG XL"),
+    (b"\0\0\0\x0cJXL \r\n\x87\n", "JPEG XL"),
+    (b"8BPS", "Photoshop (PSD)"),
+    (b"gimp xcf", "GIMP (XCF)"),
+    (b"\x76\x2f\x31\x01", "OpenEXR"),
+    (b"#?RADIANCE", "Radiance HDR"),
+    (b"#?RGBE", "Radiance HDR"),
+    (b"%PDF", "PDF"),
+    (b"%!PS", "PostScript"),
+    (b"FUJIFILMCCD-RAW", "Fujifilm raw"),
+    (b"FOVb", "Sigma raw"),
+    (b"\0MRM", "Minolta raw"),
+    (b"IIRO", "Olympus raw"),
+    (b"IIRS", "Olympus raw"),
+    (b"MMOR", "Olympus raw"),
+    (b"IIU\0", "Panasonic raw"),
+    (b"\0\0\x01\0", "Windows icon"),
+    (b"DDS ", "DDS"),
+    (b"icns", "Apple icon"),
+    (b"SIMPLE  =", "FITS"),
+    (b"II\xbc", "JPEG XR"),
+    (b"BPG\xfb", "BPG"),
+    (b"qoif", "QOI"),
+    (b"farbfeld", "farbfeld"),
+    (b"AT&TFORM", "DjVu"),
+)
+_VIDEO_BRANDS = (b"qt  ", b"isom", b"mp41", b"mp42", b"M4V ", b"avc1", b"3gp4", b"3gp5")
+
+
+@dataclass(frozen=True)
+class Unread:
+    """A file that is not read. name: of its format; picture: whether it is a picture at all."""
+
+    name: str
+    picture: bool = True
+
+
+def identify(data: bytes) -> Unread | None:
+    """What a file is that no decoder opens; None where it is unknown."""
+    if data[4:8] == b"ftyp":
+        brands = [data[8:12], *(data[i : i + 4] for i in range(16, min(int.from_bytes(data[:4]), 64), 4))]
+        for brand in brands:
+            if brand in _BRANDS:
+                return Unread(_BRANDS[brand])
+        return Unread("a video", picture=False) if any(brand in _VIDEO_BRANDS for brand in brands) else None
+    for beginning, name in _BEGINNINGS:
+        if data.startswith(beginning):
+            return Unread(name)
+    reader = open_tags(data)
+    if reader is not None and reader.table(reader.first)[0].keys() >= {256, 257}:
+        return Unread(raw_kind(data) or "TIFF of a kind that is not read")
+    head = data[:1024].lstrip(b"\xef\xbb\xbf \t\r\n")
+    if head.startswith((b"<svg", b"<?xml", b"<!DOCTYPE svg")) and b"<svg" in head:
+        return Unread("SVG, a drawing")
+    return None
+
+
+_DNG_VERSION, _SUBFILE, _SUB_TABLES, _COMPRESSION, _PHOTOMETRIC, _MAKE = 0xC612, 254, 330, 259, 262, 271
+_RAW_COMPRESSIONS = {34713: "Nikon raw", 32767: "Sony raw", 65535: "Pentax raw", 65000: "Kodak raw", 32769: "Epson raw"}
+_RAW_PHOTOMETRICS = (32803, 34892)  # colour filter array, linear raw
+_MOST_TABLES = 64
+
+
+def raw_kind(data: bytes) -> str | None:
+    """ "DNG raw", "Nikon raw", ... of a camera's raw file in TIFF clothes, whose first picture is a preview."""
+    reader = open_tags(data)
+    if reader is None:
+        return None
+    if data[8:10] == b"CR":
+        return "Canon CR2 raw"
+    first, _ = reader.table(reader.first)
+    if _DNG_VERSION in first:
+        return "DNG raw"
+    maker = (
+        f"{first[_MAKE].text().split(' ')[0].title()} raw" if _MAKE in first and first[_MAKE].text() else "camera raw"
+    )
+    for table in (first, *_sub_tables(reader, first)):
+        if _one(table.get(_COMPRESSION)) in _RAW_COMPRESSIONS:
+            return _RAW_COMPRESSIONS[_one(table.get(_COMPRESSION))]
+        if _one(table.get(_PHOTOMETRIC)) in _RAW_PHOTOMETRICS:
+            return maker
+    # The first picture is a smaller version of one further in.
+    return maker if _one(first.get(_SUBFILE)) & 1 and _SUB_TABLES in first else None
+
+
+def _sub_tables(reader: Reader, table: Table) -> Iterator[Table]:
+    if _SUB_TABLES in table:
+        for offset in table[_SUB_TABLES].numbers()[:_MOST_TABLES]:
+            yield reader.table(int(offset))[0]
+
+
+def _one(value: Value | None) -> int:
+    numbers = value.numbers() if value is not None and value.type != 2 else ()
+    return int(numbers[0]) if numbers else 0
+
+
+def tiff_pages(data: bytes) -> list[int]:
+    """Numbers of the pages that are pictures of their own: no smaller versions, no masks."""
+    reader = open_tags(data)
+    if reader is None:
+        return [0]
+    pages, offset, seen, number = [], reader.first, set(), 0
+    while offset and offset not in seen and number < 100_000:
+        seen.add(offset)
+        table, offset = reader.table(offset)
+        kind = _one(table.get(_SUBFILE))
+        if not kind & 0b101 and _one(table.get(255)) != 2:
+            pages.append(number)
+        number += 1
+    return pages or [0]
+
+
+def frame_numbers(image: Image.Image, data: bytes) -> list[int]:
+    """The frames or pages of an opened file that are to be stylized; [0] for one picture, and of MPO the first."""
+    count = getattr(image, "n_frames", 1)
+    if count <= 1 or image.format in ("MPO", "JPEG"):
+        return [0]
+    if image.format == "TIFF":
+        return [page for page in tiff_pages(data) if page < count] or [0]
+    if image.format == "PNG" and image.info.get("default_image"):
+        return list(range(1, count))  # the first is for viewers that show no animation
+    return list(range(count))
+
+
+def further_pictures(image: Image.Image, data: bytes) -> str:
+    """What else a JPEG file holds, in words; "" for a plain one."""
+    count = getattr(image, "n_frames", 1) if image.format == "MPO" else 1
+    if count > 1:
+        return f"the first of {count} pictures in it"
+    if image.format == "JPEG" and _has_video(data):
+        return "the picture, not the video behind it"
+    return ""
+
+
+def _has_video(data: bytes) -> bool:
+    at = data.rfind(b"ftyp")
+    return at > 4 and int.from_bytes(data[at - 4 : at]) <= 256 and data.rfind(b"\xff\xd9", 0, at) > 0
+
+
+def webp_is_lossless(data: bytes) -> bool:
+    """Whether the first picture of a WebP file is of the lossless kind."""
+    at = 12
+    while at + 8 <= len(data):
+        name, size = data[at : at + 4], int.from_bytes(data[at + 4 : at + 8], "little")
+        if name in (b"VP8 ", b"VP8L"):
+            return name == b"VP8L"
+        at += 8 + 16 if name == b"ANMF" else 8 + size + size % 2  # a frame's own chunks stand in it
+    return False

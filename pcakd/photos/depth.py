@@ -1,0 +1,134 @@
+"""Samples of more than 8 bits out of Pillow, which has no RGB mode for them.
+
+Pillow decodes 16-bit RGB with unpackers that take one byte of the two. Decoded once for the high and once for the
+low bytes, by the same C code, the whole samples come out: for PNG and TIFF, every filter and compression.
+"""
+
+import sys
+from collections.abc import Callable
+from typing import Any
+
+import numpy as np
+from PIL import Image
+
+_PHOTOMETRIC = 262
+
+_NATIVE = "L" if sys.byteorder == "little" else "B"
+
+# Pillow's raw mode without its byte order → (mode, channels).
+_WIDE = {"RGB;16": ("RGB", 3), "RGBA;16": ("RGBA", 4), "RGBX;16": ("RGB", 3), "RGBa;16": ("RGBA", 4)}
+
+
+def is_deep(image: Image.Image) -> bool:
+    """Whether an image that was opened, not yet loaded, has more than 8 bits a sample."""
+    if image.mode.startswith("I") or image.mode == "F":
+        return True
+    return wide_raw_mode(image) is not None or _is_grey_alpha(image)
+
+
+def wide_raw_mode(image: Image.Image) -> str | None:
+    """The raw mode, such as "RGB;16B", of an unloaded image with 16 bits of RGB(A) a sample; None for others."""
+    raw = _raw_mode(image)
+    return raw if raw is not None and raw[:-1] in _WIDE else None
+
+
+def _raw_mode(image: Image.Image) -> str | None:
+    tiles = getattr(image, "tile", None)
+    if not tiles:
+        return None
+    args = tiles[0][3]
+    raw = args if isinstance(args, str) else args[0] if isinstance(args, tuple) and args else None
+    return raw if isinstance(raw, str) else None
+
+
+def _is_grey_alpha(image: Image.Image) -> bool:
+    return _raw_mode(image) == "LA;16B"
+
+
+def deep_samples(open_image: Callable[[], Any]) -> tuple[np.ndarray, np.ndarray | None]:
+    """(colour, alpha) of a deep image as uint16: H×W×3 or, of grey, H×W; alpha H×W, straight, or None.
+
+    open_image: opens the image anew, unloaded and at its frame. 32-bit whole numbers are scaled down by their type's
+    range; float samples are 0..1, what lies outside is clipped.
+    """
+    image = open_image()
+    if _is_grey_alpha(image):
+        both = _decode(image, "RGBA", "RGBA").astype(np.uint16)
+        return both[..., 0] << 8 | both[..., 1], both[..., 2] << 8 | both[..., 3]
+    raw = wide_raw_mode(image)
+    if raw is None:
+        image.load()
+        samples = grey_samples(image)
+        if getattr(image, "tag_v2", {}).get(_PHOTOMETRIC) == 0:
+            samples = 65535 - samples  # white is zero
+        return samples, _transparent_grey(image)
+    mode, channels = _WIDE[raw[:-1]]
+    kind = raw[:-1]
+    native = raw[-1] == "N" or _is_libtiff(image)
+    order = _NATIVE if native else raw[-1]
+    # The unpacker "L" takes the second byte of each pair, "B" the first.
+    high, low = (kind + "L", kind + "B") if order == "L" else (kind + "B", kind + "L")
+    top = _decode(image, mode, kind + "N" if native else high)
+    bottom = _decode(open_image(), mode, (kind + ("B" if _NATIVE == "L" else "L")) if native else low)
+    samples = top.astype(np.uint16) << 8 | bottom
+    transparent = image.info.get("transparency")
+    if channels == 3:
+        alpha = None
+        if isinstance(transparent, tuple) and len(transparent) == 3:
+            alpha = np.where((samples == np.array(transparent, np.uint16)).all(-1), 0, 65535).astype(np.uint16)
+        return samples[..., :3], alpha
+    colour, alpha = samples[..., :3], samples[..., 3]
+    if kind.startswith("RGBa"):
+        scale = 65535 / np.maximum(alpha, 1)[..., None].astype(np.float32)
+        colour = (colour * scale).round().clip(0, 65535).astype(np.uint16)
+    return colour, alpha
+
+
+def _is_libtiff(image: Any) -> bool:
+    return image.tile[0][0] == "libtiff"
+
+
+def _decode(image: Any, mode: str, raw: str) -> np.ndarray:
+    """Load an unloaded image with another unpacker."""
+    image._mode = mode
+    tiles = []
+    for tile in image.tile:
+        args = tile[3]
+        tiles.append(tile._replace(args=raw if isinstance(args, str) else (raw, *args[1:])))
+    image.tile = tiles
+    image.load()
+    return np.asarray(image)
+
+
+def grey_samples(image: Image.Image) -> np.ndarray:
+    """A loaded image of mode I;16 (any byte order), I or F as uint16 H×W."""
+    samples = np.asarray(image)
+    if samples.dtype.kind == "f":
+        return (np.nan_to_num(samples, nan=0.0, posinf=1.0, neginf=0.0).clip(0, 1) * 65535).round().astype(np.uint16)
+    if samples.dtype.itemsize == 2:
+        return samples.astype(np.uint16)
+    if _is_32_bit(image):
+        return (samples.astype(np.int64) % 2**32 // 65537).astype(np.uint16)
+    return samples.clip(0, 65535).astype(np.uint16)
+
+
+def _is_32_bit(image: Image.Image) -> bool:
+    bits = getattr(image, "tag_v2", {}).get(258, (0,))
+    return 32 in (bits if isinstance(bits, tuple) else (bits,))
+
+
+def _transparent_grey(image: Image.Image) -> np.ndarray | None:
+    value = image.info.get("transparency")
+    if not isinstance(value, int):
+        return None
+    return np.where(np.asarray(image) == value, 0, 65535).astype(np.uint16)
+
+
+def to_8_bits(samples: np.ndarray) -> np.ndarray:
+    """uint16 → uint8, rounded (65535 is 255)."""
+    return ((samples.astype(np.uint32) + 128) // 257).astype(np.uint8)
+
+
+def to_16_bits(samples: np.ndarray) -> np.ndarray:
+    """uint8 → uint16, exactly."""
+    return samples.astype(np.uint16) * np.uint16(257)

@@ -1,0 +1,141 @@
+"""What a photo says beside its pixels, carried to its result: EXIF, XMP, IPTC, resolution, comment."""
+
+import struct
+from dataclasses import dataclass, field
+
+from PIL import Image
+
+from pcakd.photos.exif import Exif, FoundExif, read_exif
+from pcakd.photos.xmp import MOST_BYTES, clean_xmp
+
+_XMP_TAG, _IPTC_TAG, _PHOTOSHOP_TAG = 0x02BC, 0x83BB, 0x8649
+_IPTC_RESOURCE = 0x0404
+
+
+@dataclass(frozen=True, kw_only=True)
+class Metadata:
+    """What is carried. exif: descriptive tags; xmp: a cleaned packet; iptc: the IPTC block as it was;
+    resolution: (x, y) in pixels an inch; comment: of JPEG, GIF or PNG."""
+
+    exif: Exif = field(default_factory=Exif)
+    xmp: bytes = b""
+    iptc: bytes = b""
+    resolution: tuple[float, float] | None = None
+    comment: str = ""
+
+    def __bool__(self) -> bool:
+        return bool(self.exif or self.xmp or self.iptc or self.resolution or self.comment)
+
+
+NONE = Metadata()
+
+
+@dataclass(frozen=True)
+class Told:
+    """Metadata, and what it says of the pixels: adobe_rgb, see `FoundExif`."""
+
+    metadata: Metadata = NONE
+    adobe_rgb: bool = False
+
+
+def read_metadata(image: Image.Image, data: bytes = b"") -> Told:
+    """Of an opened image (and its file's bytes, where there are any). Damaged parts are left out, never an error."""
+    info = image.info
+    found = _exif_of(image, data)
+    xmp, iptc = _bytes(info.get("xmp") or info.get("XML:com.adobe.xmp")), b""
+    if image.format == "TIFF":
+        xmp, iptc = _tiff_blocks(image, xmp)
+    resources = info.get("photoshop")
+    if isinstance(resources, dict):
+        iptc = _bytes(resources.get(_IPTC_RESOURCE)) or iptc
+    if len(iptc) > MOST_BYTES:
+        iptc = b""
+    return Told(
+        Metadata(
+            exif=found.exif,
+            xmp=clean_xmp(xmp) if xmp else b"",
+            iptc=iptc,
+            resolution=_resolution(image) or found.resolution,
+            comment=_comment(info),
+        ),
+        found.adobe_rgb,
+    )
+
+
+def tiff_metadata(data: bytes) -> Metadata:
+    """Of a TIFF that Pillow does not open: its EXIF and resolution."""
+    found = read_exif(data)
+    return Metadata(exif=found.exif, resolution=found.resolution)
+
+
+def _exif_of(image: Image.Image, data: bytes) -> FoundExif:
+    if image.format == "TIFF" and data:
+        return read_exif(data)
+    block = image.info.get("exif")
+    if not block and "Raw profile type exif" in image.info:  # ImageMagick's way in PNG: hexadecimal text
+        block = _raw_profile(image.info["Raw profile type exif"])
+    return read_exif(block) if isinstance(block, bytes) and block else FoundExif()
+
+
+def _raw_profile(text: object) -> bytes:
+    try:
+        return bytes.fromhex("".join(str(text).split("\n")[3:]))
+    except ValueError:
+        return b""
+
+
+def _tiff_blocks(image: Image.Image, xmp: bytes) -> tuple[bytes, bytes]:
+    """(XMP, IPTC) of the page that is shown."""
+    tags = getattr(image, "tag_v2", {})
+
+    def block(tag: int) -> bytes:
+        try:
+            value = tags.get(tag)
+            if isinstance(value, tuple) and all(isinstance(v, int) and v < 2**32 for v in value):
+                return struct.pack(f"<{len(value)}I", *value)  # IPTC is wrongly stored as LONG more often than not
+            return _bytes(value)
+        except Exception:  # damaged metadata must not cost the photo
+            return b""
+
+    iptc = block(_IPTC_TAG)
+    if not iptc.startswith(b"\x1c"):
+        iptc = _resource(block(_PHOTOSHOP_TAG), _IPTC_RESOURCE) or b""
+    return xmp or block(_XMP_TAG), iptc
+
+
+def _resource(block: bytes, wanted: int) -> bytes:
+    """One of Photoshop's image resources."""
+    at = 0
+    while block[at : at + 4] == b"8BIM" and at + 12 <= len(block):
+        number, name = int.from_bytes(block[at + 4 : at + 6]), block[at + 6] + 1
+        at += 6 + name + name % 2
+        size = int.from_bytes(block[at : at + 4])
+        if number == wanted:
+            return block[at + 4 : at + 4 + size]
+        at += 4 + size + size % 2
+    return b""
+
+
+def _bytes(value: object) -> bytes:
+    if isinstance(value, str):
+        return value.encode("utf-8", "replace")
+    return bytes(value) if isinstance(value, bytes | bytearray) else b""
+
+
+def _resolution(image: Image.Image) -> tuple[float, float] | None:
+    """Pixels an inch. Numbers of 1 or less are what writers put where they know nothing."""
+    try:
+        if image.format == "JPEG" and not image.info.get("jfif_unit"):
+            return None  # Pillow fills in 72; what EXIF says is read there
+        x, y = (float(v) for v in image.info["dpi"])
+        return (x, y) if 1 < x < 1e6 and 1 < y < 1e6 else None
+    except (KeyError, TypeError, ValueError):
+        return None
+
+
+def _comment(info: dict) -> str:
+    value = info.get("comment") or info.get("Comment") or info.get("Description") or ""
+    text = value.decode("utf-8", "replace") if isinstance(value, bytes) else str(value)
+    text = "".join(c for c in text if c.isprintable() or c in "\n\t").strip()
+    # What codecs leave of themselves is no comment.
+    return "" if text.startswith(("Created by OpenJPEG", "CREATOR: gd-jpeg")) else text[:65_000]
