@@ -1,10 +1,25 @@
-"""The flows' parameters: validated models, whose descriptions are the form in Prefect's interface."""
+"""The flows' parameters: validated models, whose descriptions are the form in Prefect's interface.
 
-from typing import Literal
+What a dataclass of `pcakd` or `tasks` declares is read from there, so that a form accepts what the job accepts.
+"""
 
-from pydantic import BaseModel, ConfigDict, Field
+from collections.abc import Callable, Mapping
+from typing import TYPE_CHECKING, Any, Literal, TypeVar
 
-from pcakd.bulk.naming import OutputFormat
+from pydantic import BaseModel, ConfigDict, Field, create_model, model_validator
+
+from pcakd.bulk import BucketJob, RunOptions
+from pcakd.distillation.config import DistillConfig
+from pcakd.eigenbases.options import Extraction, Widths
+from pcakd.errors import UsageError
+from pcakd.fields import Declared, chosen, declared, help_texts, own_first
+from pcakd.shards.config import ShardConfig
+from tasks.distillation.config import RayOptions
+from tasks.eigenbases.config import FitConfig
+
+Model = TypeVar("Model", bound="Parameters")
+Source = tuple[type, Mapping[str, str]]
+"""A dataclass, and its field's name → the parameter's name."""
 
 
 class Parameters(BaseModel):
@@ -12,48 +27,68 @@ class Parameters(BaseModel):
 
     model_config = ConfigDict(extra="forbid", frozen=True, protected_namespaces=())
 
+    if TYPE_CHECKING:  # the fields that `declared_by` adds
 
+        def __getattr__(self, name: str) -> Any: ...
+
+
+def fields_of(cls: type, *names: str, **renamed: str) -> Source:
+    """Fields of a dataclass for a form; no names: all. renamed: field → what the form calls it."""
+    return cls, {name: name for name in names or (() if renamed else own_first(cls))} | renamed
+
+
+def declared_by(*sources: Source, **defaults: Any) -> Callable[[type[Model]], type[Model]]:
+    """Give a model the fields that dataclasses declare: types, defaults, bounds, descriptions.
+
+    defaults: of parameters where a flow's differ from a command's.
+    """
+
+    def decorate(model: type[Model]) -> type[Model]:
+        fields: dict[str, Any] = {}
+        for cls, names in sources:
+            for name, parameter in names.items():
+                fields[parameter] = _field(declared(cls)[name], help_texts(cls)[name], defaults.get(parameter))
+        return create_model(
+            model.__name__, __base__=model, __module__=model.__module__, __doc__=model.__doc__, **fields
+        )
+
+    return decorate
+
+
+def _field(one: Declared, text: str, default: Any) -> tuple[Any, Any]:
+    limits: dict[str, Any] = {}
+    if one.bounds is not None:
+        bounds = one.bounds
+        limits = {"ge": bounds.low, "le": bounds.high, "lt": bounds.below, "gt": bounds.above}
+    if one.required:
+        limits["min_length"] = 1
+        return one.annotation, Field(description=text, **limits)
+    given = one.default if default is None else default
+    return one.annotation | None if one.optional else one.annotation, Field(default=given, description=text, **limits)
+
+
+@declared_by(fields_of(ShardConfig, "source", "shortest_side", "shard_mb", "val_fraction", "limit"))
 class Sharding(Parameters):
     """How photos become Parquet shards."""
 
-    source: str = Field(description="Folder or s3://bucket/prefix with photos.", min_length=1)
-    shortest_side: int = Field(
-        default=512, ge=8, le=16384, description="Photos are shrunk to this shortest side, pixels."
-    )
-    shard_mb: int = Field(default=128, ge=1, le=2000, description="Megabytes of photos in a shard.")
-    val_fraction: float = Field(default=0.05, ge=0, lt=1, description="Share of the photos for the validation split.")
-    limit: int | None = Field(default=None, ge=1, description="Take only the first so many objects of the listing.")
 
-
+@declared_by(fields_of(Extraction, "crop"), fields_of(FitConfig, "limit"), fields_of(Widths, "channels", "variance"))
 class Eigenbases(Parameters):
     """How the teacher's global eigenbases are fitted."""
 
-    crop: int = Field(
-        default=256, ge=0, le=4096, description="Side of the square cut from each photo, pixels; 0: whole."
-    )
-    limit: int | None = Field(default=None, ge=1, description="Use only the first so many photos.")
-    channels: tuple[int, int, int, int] | None = Field(
-        default=None, description="Eigenvectors to keep at levels 0 to 3; empty: the paper's widths."
-    )
-    variance: float | None = Field(default=None, gt=0, lt=1, description="Instead: the fewest that explain this share.")
+    @model_validator(mode="after")
+    def widths_that_a_fit_accepts(self) -> "Eigenbases":
+        if self.channels is not None or self.variance is not None:
+            accepted(Widths, self)
+        return self
 
 
+@declared_by(
+    fields_of(DistillConfig, "recipe", "judge", "steps", "seed", "device"),
+    fields_of(RayOptions, "workers", cpus="worker_cpus"),
+)
 class Distillation(Parameters):
     """How the student is trained."""
-
-    recipe: str = Field(
-        default="", description="Built-in recipe or TOML file; empty: the one of the teacher's backbone."
-    )
-    judge: str = Field(
-        default="", description="Name or file of the network in whose features styles are compared; empty: the teacher."
-    )
-    steps: int | None = Field(
-        default=None, ge=1, description="Steps in all, shared out as in the recipe; empty: its own."
-    )
-    seed: int | None = Field(default=None, ge=0, description="In place of the recipe's.")
-    device: Literal["auto", "cpu", "cuda"] = Field(default="auto", description="auto: a GPU if there is one.")
-    workers: int = Field(default=1, ge=1, description="Processes that train together; more than one train on Ray.")
-    worker_cpus: int = Field(default=1, ge=1, description="CPUs, and threads, of each of several processes.")
 
 
 class Evaluation(Parameters):
@@ -79,61 +114,24 @@ class Registration(Parameters):
     )
 
 
+@declared_by(
+    fields_of(BucketJob),
+    fields_of(RunOptions),
+    model="models:/pcakd-vgg@champion",
+)
 class BulkStylization(Parameters):
     """A bulk job: the fields of `BucketJob`, then those of `RunOptions`."""
 
-    source: str = Field(description="Folder or s3://bucket/prefix with photos.", min_length=1)
-    dest: str = Field(description="Folder or s3://bucket/prefix for the results.", min_length=1)
-    styles: list[str] = Field(
-        min_length=1, description="Style photos, PLACE or NAME=PLACE; those of one NAME are pooled into one style."
-    )
-    combine: Literal["each", "mix"] = Field(
-        default="each", description="each: every photo in every style; mix: all style photos pooled into one style."
-    )
-    weights: list[float] = Field(
-        default=[], description="How much each style photo counts where they are pooled; empty: equal."
-    )
-    manifest: str | None = Field(
-        default=None, description="CSV or Parquet table of what to take; empty: all of the source."
-    )
-    include: list[str] = Field(default=[], description="Take only keys that one of these globs matches; empty: all.")
-    exclude: list[str] = Field(default=[], description="Leave out keys that one of these globs matches.")
-    limit: int | None = Field(default=None, ge=1, description="Take only the first so many objects.")
-    overwrite: Literal["skip", "replace", "fail"] = Field(
-        default="skip",
-        description="skip: leave results of unchanged objects; replace: make all again; fail: keep what the job did "
-        "not write.",
-    )
-    model: str = Field(default="models:/pcakd-vgg@champion", description="Built-in name, file, or models:/NAME@ALIAS.")
-    transform: Literal["zca", "ot", "adain"] = Field(default="zca", description="Feature transform.")
-    strength: float = Field(default=1.0, ge=0, le=1, description="0: the content; 1: the full style.")
-    smoothing: Literal["guided", "none"] = Field(default="guided", description="guided: restore the content's edges.")
-    compat: Literal["auto", "released", "pcakd"] = Field(
-        default="auto", description="released: the paper's method alone; auto: what the model says."
-    )
-    precision: Literal["auto", "fp32", "bf16"] = Field(default="auto", description="Of convolutions.")
-    template: str = Field(
-        default="", description="Names of results, of {key} {dir} {stem} {ext} {style}; empty: the sources' own."
-    )
-    format: OutputFormat = Field(default="same", description="Of the results.")
-    quality: int = Field(default=95, ge=1, le=100, description="Of JPEG and WebP results.")
-    max_side: int | None = Field(
-        default=None, ge=16, le=65_500, description="Photos are shrunk to this longest side first, pixels."
-    )
-    depth: Literal["same", "8", "16"] = Field(default="same", description="Bits a channel of PNG and TIFF results.")
-    colour: Literal["srgb", "source"] = Field(default="srgb", description="Colour space; source: the photo's own.")
-    workers: int | None = Field(
-        default=None, ge=1, description="Stylizers at once; empty: what the cluster has room for."
-    )
-    memory_limit: int | None = Field(
-        default=None, ge=64 << 20, description="Bytes that each stylizer should stay below."
-    )
-    device: Literal["auto", "cpu", "cuda"] = Field(default="auto", description="auto: a GPU if there is one.")
-    max_failed: float | None = Field(
-        default=None,
-        ge=0,
-        description="End early when more have failed: below 1 a share of the results, else a number.",
-    )
+    @model_validator(mode="after")
+    def what_a_bulk_job_accepts(self) -> "BulkStylization":
+        accepted(BucketJob, self)
+        accepted(RunOptions, self)
+        return self
 
 
-WORKSPACE = "Folder or s3:// prefix of the stage outputs; empty: PCAKD_WORKSPACE."
+def accepted(cls: type, parameters: Parameters) -> None:
+    """Hold parameters against the dataclass that the work is done with. Raises ValueError with its words."""
+    try:
+        chosen(cls, parameters.model_dump())
+    except UsageError as error:
+        raise ValueError(str(error)) from None

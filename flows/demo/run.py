@@ -30,20 +30,22 @@ def run_demo(out: Path, recipe: str, steps: int, say: Callable[[str], None]) -> 
     file = out / "recipe.toml"
     write_atomic(file, recipe.format(backbone=info.backbone, init=init, joint=steps).encode())
     result = distillation_pipeline(
-        sharding=Sharding(source=str(out / "photos"), shortest_side=192, val_fraction=0.25),
+        sharding=Sharding.model_validate({"source": str(out / "photos"), "shortest_side": 192, "val_fraction": 0.25}),
         teacher=teacher,
-        eigenbases=Eigenbases(crop=128),
-        distillation=Distillation(recipe=str(file)),
+        eigenbases=Eigenbases.model_validate({"crop": 128}),
+        distillation=Distillation.model_validate({"recipe": str(file)}),
         evaluation=Evaluation(limit=6, size=192),
     )
     champion = resolve_model(f"models:/{result.registration.registered.name}@champion")
     write_bulk_photos(out / "bulk" / "in")
     status = stylize_bucket(
-        BulkStylization(
-            source=str(out / "bulk" / "in"),
-            dest=str(out / "bulk" / "out"),
-            styles=[str(demo_photo(STYLE))],
-            model=champion.source,
+        BulkStylization.model_validate(
+            {
+                "source": str(out / "bulk" / "in"),
+                "dest": str(out / "bulk" / "out"),
+                "styles": [str(demo_photo(STYLE))],
+                "model": champion.source,
+            }
         )
     )
     grid = draw_grid(out)

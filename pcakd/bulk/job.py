@@ -1,13 +1,12 @@
 """What a bulk job is told: validated once, from options or a TOML file, and what its id is made of."""
 
 import tomllib
-from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field, fields
+from collections.abc import Callable
+from dataclasses import dataclass, field
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 from pcakd.bulk.naming import (
-    OUTPUT_FORMATS,
     TEMPLATE,
     TEMPLATE_OF_STYLES,
     OutputFormat,
@@ -16,77 +15,63 @@ from pcakd.bulk.naming import (
 )
 from pcakd.bulk.schema import FORMAT
 from pcakd.bulk.styles import Combine, StyleSpec, parse_styles
-from pcakd.checks import one_of, within
 from pcakd.errors import NotFoundError, UsageError
+from pcakd.fields import ALLOWANCE, MEMORY, Bounds, check_fields, check_kinds, chosen, declared
 from pcakd.photos.images import read_photo
+from pcakd.photos.options import WriteOptions
 from pcakd.storage import open_storage, sha256_hex, shown
 from pcakd.storage.stage import canonical_json
 from pcakd.student.address import is_address
-from pcakd.stylize.options import DEVICES, StylizeOptions
+from pcakd.stylize.options import MachineLimits, ModelChoice, StylizeOptions
 from pcakd.units import parse_allowance, parse_memory
 
 if TYPE_CHECKING:
     from pcakd.student.checkpoint import Checkpoint
 
-OVERWRITES = ("skip", "replace", "fail")
 SELECTION = ("include", "exclude", "limit", "overwrite")
 """Fields that say which objects a run takes, not what becomes of one: they are no part of the job's id, so that
 a run with another --limit or glob goes on with the same ledger. The manifest's content is another of these."""
+NO_IDENTITY = (*SELECTION, "source", "dest", "styles", "combine", "weights", "manifest", "model", "template", "compat")
+"""Fields that the job's id does not hold as they are: a selection, or what it holds in another form."""
+FIRST_FIELDS = ("transform", "strength", "smoothing", "precision", "format", "quality", "max_side")
+"""What the ids of the first jobs were made of. A field that came later is part of an id only where it is not at its
+default, so that these jobs keep theirs."""
 
 
 @dataclass(frozen=True, kw_only=True)
-class BucketJob:
+class BucketJob(WriteOptions, ModelChoice, StylizeOptions):
     """What a bulk job is told."""
 
     source: str
-    """Folder or s3:// prefix with photos."""
+    """Folder or s3://bucket/prefix with photos."""
     dest: str
-    """Folder or s3:// prefix for the results; neither lies in the other."""
+    """Folder or s3://bucket/prefix for the results; neither lies in the other."""
     styles: tuple[str, ...]
-    """Style photos as PLACE or NAME=PLACE, local paths or s3:// addresses; places of one NAME are pooled."""
+    """Style photo as PLACE or NAME=PLACE, a file or s3:// address; again for more. Photos of one NAME are pooled into
+    one style; a NAME that is not given is the file's."""
     combine: Combine = "each"
-    """"each": every object in every style; "mix": all style photos pooled into one style."""
+    """Several styles. each: every photo in every style; mix: all style photos pooled into one style."""
     weights: tuple[float, ...] = ()
-    """How much each style photo counts where they are pooled; empty: equal."""
+    """How much each style photo counts where they are pooled, in their order; not given: equal."""
 
     manifest: str | None = None
-    """CSV or Parquet table of the objects to take, instead of the whole listing (see `pcakd.bulk.manifest`)."""
+    """CSV or Parquet table of what to take; not given: all of the source."""
     include: tuple[str, ...] = ()
-    """Globs over whole keys, `*` matches "/", too; an object is taken if one matches; empty: all."""
+    """Take only keys that a glob matches, as 'album/*.jpg'; * matches / too; not given: all."""
     exclude: tuple[str, ...] = ()
-    """Globs; an object that one of them matches is left out."""
-    limit: int | None = None
+    """Leave out keys that a glob matches."""
+    limit: Annotated[int | None, Bounds(1)] = None
     """Take only the first so many objects, in the order of their keys."""
-    overwrite: str = "skip"
-    """"skip": leave results of objects that are unchanged since; "replace": make every result again;
-    "fail": never touch an object at the destination that the job has not written."""
-
-    model: str = "vgg"
-    """Built-in name, checkpoint file, or models:/NAME@ALIAS."""
-    transform: str = "zca"
-    """Feature transform: "zca", "ot" or "adain"."""
-    strength: float = 1.0
-    """0: the content; 1: the full style."""
-    smoothing: str = "guided"
-    """"guided" or "none"."""
-    compat: str = "auto"
-    """"auto", "released" or "pcakd" (see `pcakd.stylize.options.StylizeOptions`)."""
-    precision: str = "auto"
-    """"auto", "fp32" or "bf16"; decides the pixels, so it is part of the job's id."""
+    overwrite: Literal["skip", "replace", "fail"] = "skip"
+    """skip: leave results of unchanged objects; replace: make all again; fail: keep what this job did not write."""
 
     template: str = ""
-    """Name of a result from {key} {dir} {stem} {ext} {style}; empty: the source's own, with ".{style}" before the
-    suffix where there are several styles."""
+    """Names of results, of {key} {dir} {stem} {ext} {style}; not given: {dir}{stem}{ext}, with several styles
+    {dir}{stem}.{style}{ext}."""
     format: OutputFormat = "same"
-    """Of the results: "same", "jpeg", "png", "webp", "tiff" or "avif"."""
-    quality: int = 95
-    """Of JPEG and WebP results."""
-    max_side: int | None = None
-    """Photos are shrunk to this longest side in pixels before they are stylized; None: never."""
-    depth: str = "same"
-    """Bits a channel of PNG and TIFF results: "same" as the source's, "8" or "16"."""
-    colour: str = "srgb"
-    """Colour space of the results: "srgb", or "source": the photo's own RGB space."""
+    """Of results; same: as the source, PNG for what cannot be written."""
+    max_side: Annotated[int | None, Bounds(16, 65_500)] = None
+    """Shrink photos to this longest side in pixels first."""
 
     def __post_init__(self) -> None:
         for name in ("styles", "include", "exclude", "weights"):
@@ -96,33 +81,18 @@ class BucketJob:
         for name in ("source", "dest"):
             if not getattr(self, name):
                 raise UsageError(f"{name} is empty: give a folder or s3://bucket/prefix")
+        check_fields(self)
         styles = self.style_specs()
-        one_of("overwrite", self.overwrite, OVERWRITES)
-        one_of("format", self.format, OUTPUT_FORMATS)
-        one_of("precision", self.precision, ("auto", "fp32", "bf16"))
-        within("quality", self.quality, 1, 100)
-        if self.max_side is not None:
-            within("max_side", self.max_side, 16, 65_500)
-        if self.limit is not None:
-            within("limit", self.limit, 1)
         if any(not pattern for pattern in (*self.include, *self.exclude)):
             raise UsageError("include or exclude has an empty glob: leave it out")
         if self.template:
             check_template(self.template)
             if len(styles) > 1 and self.manifest is None and "style" not in template_fields(self.template):
                 raise UsageError(f"template is {self.template!r}: {len(styles)} styles need {{style}} in it")
-        self.options()
 
     def options(self) -> StylizeOptions:
-        """How objects are stylized where their manifest row says nothing else. Raises UsageError."""
-        return StylizeOptions(
-            transform=self.transform,  # type: ignore[arg-type]
-            strength=self.strength,
-            smoothing=self.smoothing,  # type: ignore[arg-type]
-            compat=self.compat,  # type: ignore[arg-type]
-            depth=self.depth,  # type: ignore[arg-type]
-            colour=self.colour,  # type: ignore[arg-type]
-        )
+        """How objects are stylized where their manifest row says nothing else."""
+        return chosen(StylizeOptions, vars(self))
 
     def style_specs(self) -> dict[str, StyleSpec]:
         """Name → style, sorted by name."""
@@ -133,27 +103,18 @@ class BucketJob:
 
 
 @dataclass(frozen=True, kw_only=True)
-class RunOptions:
+class RunOptions(MachineLimits):
     """How a run works; the results do not depend on it, so it is no part of the job's id."""
 
-    workers: int | None = None
-    """Stylizers that work at once; None: as many as the cluster has room for."""
-    memory_limit: int | None = None
-    """Bytes that each stylizer should stay below; None: its default."""
-    device: str = "auto"
-    """"auto", "cpu" or "cuda"."""
-    max_failed: float | None = None
-    """End the run early when more items have failed: below 1 a share of the items, from 1 on a number; None: never."""
+    workers: Annotated[int | None, Bounds(1)] = None
+    """Stylizers at once; not given: what the cluster has room for."""
+    max_failed: Annotated[float | None, Bounds(0), ALLOWANCE] = None
+    """End early, with a full report, when more have failed: below 1 a share of the results, such as 5%, else a number
+    of them."""
 
     def __post_init__(self) -> None:
-        one_of("device", self.device, DEVICES)
-        if self.workers is not None:
-            within("workers", self.workers, 1)
-        if self.memory_limit is not None:
-            within("memory_limit", self.memory_limit, 64 << 20)
-        if self.max_failed is not None and not (
-            0 <= self.max_failed < 1 or (self.max_failed >= 1 and float(self.max_failed).is_integer())
-        ):
+        check_fields(self)
+        if self.max_failed is not None and self.max_failed >= 1 and not float(self.max_failed).is_integer():
             raise UsageError(f"max_failed is {self.max_failed}: give a share below 1, or a whole number of items")
 
     def too_many(self, failed: int, items: int) -> bool:
@@ -183,9 +144,6 @@ class Resolved:
         """What the results depend on; its hash is the job's id. Not where things lie: the destination, the style
         photos' and the model's places; nor which objects a run takes."""
         job, styles = self.job, self.job.style_specs()
-        names: tuple[str, ...] = ("transform", "strength", "smoothing", "precision", "format", "quality", "max_side")
-        # Younger than the ids: in them only where something is said, so that older jobs keep theirs.
-        names += tuple(name for name, usual in (("depth", "same"), ("colour", "srgb")) if getattr(job, name) != usual)
         return {
             "format_version": FORMAT,
             "source": open_storage(job.source).uri(),
@@ -197,8 +155,17 @@ class Resolved:
             "model": self.model if is_address(self.model) else self.model.rpartition("/")[2],
             "model_digest": self.model_digest,
             "template": job.output_template(),
-            **{name: getattr(job, name) for name in names},
+            **self._values(),
             "compat": self.compat(),
+        }
+
+    def _values(self) -> dict[str, Any]:
+        """The job's plain fields that its results depend on."""
+        values = {name: one for name, one in declared(BucketJob).items() if name not in NO_IDENTITY}
+        return {
+            name: getattr(self.job, name)
+            for name, one in values.items()
+            if name in FIRST_FIELDS or getattr(self.job, name) != one.default
         }
 
     def compat(self) -> str:
@@ -265,9 +232,9 @@ def load_job(path: str | Path, **changes: Any) -> tuple[BucketJob, RunOptions]:
     run = values.pop("run", {})
     if not isinstance(run, dict):
         raise UsageError(f"{path}: run is {run!r}: write a table [run]")
-    _check_types(values, BucketJob, f"{path}")
+    check_kinds(values, BucketJob, f"{path}")
     run = _parsed(run, f"{path}: [run]")
-    _check_types(run, RunOptions, f"{path}: [run]")
+    check_kinds(run, RunOptions, f"{path}: [run]")
     values = _beside(values, path.parent)
     for name, value in changes.items():
         (run if name in RunOptions.__dataclass_fields__ else values)[name] = value
@@ -281,45 +248,15 @@ def load_job(path: str | Path, **changes: Any) -> tuple[BucketJob, RunOptions]:
 
 def _parsed(run: dict[str, Any], name: str) -> dict[str, Any]:
     """Sizes and shares may be written as on the command line."""
-    parsers: dict[str, Callable[[str], float]] = {"memory_limit": parse_memory, "max_failed": parse_allowance}
+    parsers: dict[str | None, Callable[[str], float]] = {MEMORY: parse_memory, ALLOWANCE: parse_allowance}
     run = dict(run)
-    for key, parse in parsers.items():
-        if isinstance(value := run.get(key), str):
+    for key, one in declared(RunOptions).items():
+        if isinstance(value := run.get(key), str) and one.written:
             try:
-                run[key] = parse(value)
+                run[key] = parsers[one.written](value)
             except UsageError as error:
                 raise UsageError(f"{name}: {key}: {error}") from None
     return run
-
-
-_KINDS: dict[str, tuple[tuple[type, ...], str]] = {
-    "str": ((str,), "a text"),
-    "str | None": ((str,), "a text"),
-    "int": ((int,), "a whole number"),
-    "int | None": ((int,), "a whole number"),
-    "float": ((int, float), "a number"),
-    "float | None": ((int, float), "a number"),
-    "tuple[str, ...]": ((list,), "a list of texts"),
-    "tuple[float, ...]": ((list,), "a list of numbers"),
-}
-
-
-def _check_types(values: Mapping[str, Any], cls: type, name: str) -> None:
-    known = {field.name: _annotation(field.type) for field in fields(cls)}
-    if unknown := sorted(set(values) - set(known)):
-        raise UsageError(f"{name}: has no field {unknown[0]!r}; fields are {', '.join(known)}")
-    for key, value in values.items():
-        kinds, words = _KINDS[known[key]]
-        items = value if isinstance(value, list) else [value]
-        inner = (str,) if words.endswith("texts") else (int, float) if words.endswith("numbers") else kinds
-        good = isinstance(value, kinds) and all(isinstance(v, inner) and not isinstance(v, bool) for v in items)
-        if not good:
-            raise UsageError(f"{name}: {key} is {value!r}: give {words}")
-
-
-def _annotation(kind: Any) -> str:
-    text = kind if isinstance(kind, str) else getattr(kind, "__name__", "") if isinstance(kind, type) else str(kind)
-    return "str" if text.startswith("typing.Literal") else text
 
 
 def _beside(values: dict[str, Any], folder: Path) -> dict[str, Any]:

@@ -18,9 +18,10 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from pcakd.errors import FatalError, NotFoundError, UsageError
+from pcakd.fields import declared
 from pcakd.storage import Storage, open_storage, sha256_hex, shown
 from pcakd.storage.parquet import open_parquet
-from pcakd.stylize.options import SMOOTHINGS, TRANSFORMS
+from pcakd.stylize.options import StylizeOptions
 
 COLUMNS = ("key", "style", "transform", "strength", "smoothing")
 SCHEMA = pa.schema(
@@ -33,7 +34,6 @@ SCHEMA = pa.schema(
         ("row", pa.int64()),
     ]
 )
-CHOICES: dict[str, tuple[str, ...]] = {"transform": TRANSFORMS, "smoothing": SMOOTHINGS}
 CHUNK = 20_000
 
 
@@ -151,7 +151,8 @@ def _checked(place: str, row: tuple[int, dict[str, Any]], styles: frozenset[str]
     if (style := text("style")) is not None and style not in styles:
         raise wrong("style", f"use one of {', '.join(sorted(styles))}")
     chosen = {}
-    for name, choices in CHOICES.items():
+    for name in ("transform", "smoothing"):
+        choices = declared(StylizeOptions)[name].choices or ()
         if (value := text(name)) is not None and value not in choices:
             raise wrong(name, f"use one of {', '.join(choices)}")
         chosen[name] = value
@@ -161,8 +162,9 @@ def _checked(place: str, row: tuple[int, dict[str, Any]], styles: frozenset[str]
             strength = float(strength)
         except (TypeError, ValueError):
             strength = math.nan
-        if not 0 <= strength <= 1:
-            raise wrong("strength", "give a number from 0 to 1")
+        bounds = declared(StylizeOptions)["strength"].bounds
+        if bounds is None or strength not in bounds:
+            raise wrong("strength", f"give {bounds and bounds.words()}")
     return ManifestRow(
         key,
         style or "",

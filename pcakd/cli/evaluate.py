@@ -5,8 +5,9 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from pcakd.cli.options import device_option, transform_option
+from pcakd.cli.options import field_option
 from pcakd.errors import TransientError, UsageError
+from pcakd.stylize.options import MachineLimits, StylizeOptions
 
 if TYPE_CHECKING:
     from pcakd.evaluation.methods import Method
@@ -39,16 +40,15 @@ DEFAULT_TEACHER = "vgg19-normalised"
     show_default=True,
     help="Graded pairs: same photo as style; the other side of the photo (60 % each); the other half.",
 )
-@click.option(
-    "--compat",
+@field_option(
+    StylizeOptions,
+    "compat",
     multiple=True,
-    type=click.Choice(["auto", "released", "pcakd"]),
     default=("auto",),
-    show_default=True,
     help="As in `pcakd stylize`; repeated, every model runs with each.",
 )
-@transform_option
-@click.option("--smoothing", type=click.Choice(["guided", "none"]), default="guided", show_default=True)
+@field_option(StylizeOptions, "transform")
+@field_option(StylizeOptions, "smoothing")
 @click.option(
     "--teacher",
     help="Teacher whose features measure the style of pairs: a name or file.  "
@@ -68,7 +68,7 @@ DEFAULT_TEACHER = "vgg19-normalised"
 @click.option("--limit", type=click.IntRange(1), help="Only the first so many pairs and photos.")
 @click.option("--json", "json_file", type=click.Path(path_type=Path), help="Write every score to this file.")
 @click.option("--pictures", type=click.Path(path_type=Path), help="Write sheets of pictures into this folder.")
-@device_option
+@field_option(MachineLimits, "device")
 def evaluate(
     model: str,
     against: tuple[str, ...],
@@ -161,7 +161,7 @@ def _models(
     names: tuple[str, ...], compats: tuple[str, ...], transform: str, smoothing: str, device: str
 ) -> list["Method"]:
     from pcakd.evaluation.methods import model_method
-    from pcakd.stylize.stylizer import StylizeOptions, Stylizer
+    from pcakd.stylize.stylizer import Stylizer
 
     if twice := [name for i, name in enumerate(names) if name in names[:i]]:
         raise UsageError(f"{twice[0]}: is given twice")

@@ -1,77 +1,71 @@
-"""Options that several commands share."""
+"""Command-line options made from the fields that a dataclass declares (see `pcakd.fields`)."""
+
+from collections.abc import Callable
+from typing import Any
 
 import click
 
 from pcakd.errors import UsageError
-from pcakd.photos.photo import DEPTHS, GAMUTS
-from pcakd.stylize.options import COMPATS, DEVICES, SMOOTHINGS, TRANSFORMS
-from pcakd.units import parse_memory
+from pcakd.fields import ALLOWANCE, MEMORY, Declared, declared, help_texts
+from pcakd.units import parse_allowance, parse_memory
+
+Decorator = Callable[[Callable[..., Any]], Callable[..., Any]]
 
 
-class MemorySize(click.ParamType):
-    """Bytes, written as 1500MB, 2GB or 2.5GiB."""
+class Written(click.ParamType):
+    """A number that people write in a way of their own."""
 
-    name = "SIZE"
+    def __init__(self, name: str, parse: Callable[[str], float]) -> None:
+        self.name, self.parse = name, parse
 
-    def convert(self, value: object, param: click.Parameter | None, ctx: click.Context | None) -> int:
-        if isinstance(value, int):
+    def convert(self, value: object, param: click.Parameter | None, ctx: click.Context | None) -> float:
+        if isinstance(value, int | float):
             return value
         try:
-            return parse_memory(str(value))
+            return self.parse(str(value))
         except UsageError as error:
             self.fail(str(error), param, ctx)
 
 
-model_option = click.option(
-    "--model",
-    default="vgg",
-    show_default=True,
-    help="Built-in name (vgg, mobilenet), checkpoint file, or models:/NAME@ALIAS.",
-)
-transform_option = click.option(
-    "--transform",
-    type=click.Choice(TRANSFORMS),
-    default="zca",
-    show_default=True,
-    help="How each level's features take the style's statistics.",
-)
-strength_option = click.option(
-    "--strength", type=float, default=1.0, show_default=True, help="0: the content, encoded and decoded; 1: full style."
-)
-smoothing_option = click.option(
-    "--smoothing",
-    type=click.Choice(SMOOTHINGS),
-    default="guided",
-    show_default=True,
-    help="guided: a guided filter restores the content's edges.",
-)
-compat_option = click.option(
-    "--compat",
-    type=click.Choice(COMPATS),
-    default="auto",
-    show_default=True,
-    help="released: the paper's method alone. pcakd: where the photos show the same things, a colour grade read off "
-    "matching places takes over. auto: released for imported models, else pcakd.",
-)
-depth_option = click.option(
-    "--depth",
-    type=click.Choice(DEPTHS),
-    default="same",
-    show_default=True,
-    help="Bits a channel of PNG and TIFF results: same as the content's, 8 or 16.",
-)
-colour_option = click.option(
-    "--colour",
-    type=click.Choice(GAMUTS),
-    default="srgb",
-    show_default=True,
-    help="Colour space of results; source: the content's own (Display P3, Adobe RGB, ...), colours outside sRGB kept.",
-)
-device_option = click.option("--device", type=click.Choice(DEVICES), default="auto", show_default=True)
-precision_option = click.option(
-    "--precision",
-    type=click.Choice(["auto", "fp32", "bf16"]),
-    default="auto",
-    show_default=True,
-    help="fp32: exact; bf16: fastest; auto: bf16 where it hardly shows (docs/performance.md).",
-)
+WRITTEN = {MEMORY: Written("SIZE", parse_memory), ALLOWANCE: Written("N|P%", parse_allowance)}
+"""Way of writing → the type of its options."""
+LETTERS = {int: "N", float: "X"}
+
+
+def field_option(cls: type, name: str, *flags: str, **changes: Any) -> Decorator:
+    """One field of a dataclass as an option: its type, choices, default and help text.
+
+    flags: as `click.option` takes them; none: --the-name. changes: keywords of `click.option` that differ here.
+    """
+    one = declared(cls)[name]
+    flags = flags or (f"--{name.replace('_', '-')}",)
+    keywords = _keywords(one, help_texts(cls).get(name, "")) | changes
+    return click.option(*flags, name, **keywords)
+
+
+def field_options(cls: type, *names: str) -> Decorator:
+    """Several fields as options, in this order; no names: all of them."""
+
+    def decorate(command: Callable[..., Any]) -> Callable[..., Any]:
+        for name in reversed(names or tuple(declared(cls))):
+            command = field_option(cls, name)(command)
+        return command
+
+    return decorate
+
+
+def _keywords(one: Declared, text: str) -> dict[str, Any]:
+    keywords: dict[str, Any] = {"help": text, "required": one.required}
+    if one.kind is bool:
+        return keywords | {"is_flag": True, "default": one.default}
+    if one.choices is not None:
+        keywords["type"] = click.Choice(one.choices)
+    elif one.written is not None:
+        keywords["type"] = WRITTEN[one.written]
+    else:
+        keywords |= {"type": one.kind} | ({"metavar": LETTERS[one.kind]} if one.kind in LETTERS else {})
+    if one.many:
+        keywords["multiple"] = True
+    elif not one.required:
+        keywords |= {"default": one.default, "show_default": one.default not in (None, "")}
+    return keywords

@@ -3,31 +3,25 @@
 import re
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
+from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import click
 
-from pcakd.cli.options import (
-    MemorySize,
-    colour_option,
-    compat_option,
-    depth_option,
-    device_option,
-    model_option,
-    precision_option,
-    smoothing_option,
-    strength_option,
-    transform_option,
-)
+from pcakd.cli.options import field_option, field_options
 from pcakd.errors import EXIT_PARTIAL, FatalError, PcakdError, UsageError
+from pcakd.fields import chosen
 from pcakd.photos.images import max_pixels_default, read_photo
 from pcakd.photos.leftovers import is_left_out
+from pcakd.photos.options import WriteOptions
+from pcakd.photos.photo import Photo
 from pcakd.photos.write import FORMATS, check_writable, encode, format_for
+from pcakd.stylize.options import MachineLimits, ModelChoice, StylizeOptions
 
 if TYPE_CHECKING:
     from pcakd.stylize.style import Style
-    from pcakd.stylize.stylizer import MaskedStyle, StylizeOptions, Stylizer
+    from pcakd.stylize.stylizer import MaskedStyle, Stylizer
 
 
 @click.command()
@@ -45,13 +39,8 @@ if TYPE_CHECKING:
     type=click.Path(path_type=Path),
     help="File for one content; folder for several (made if missing).  [default: NAME.stylized.SUFFIX here]",
 )
-@model_option
-@transform_option
-@strength_option
-@smoothing_option
-@compat_option
-@depth_option
-@colour_option
+@field_option(ModelChoice, "model")
+@field_options(StylizeOptions)
 @click.option(
     "--content-mask",
     type=click.Path(path_type=Path),
@@ -62,15 +51,10 @@ if TYPE_CHECKING:
     type=click.Path(path_type=Path),
     help="The same for the style: regions of one colour exchange style, the rest takes the whole photo's.",
 )
-@device_option
-@precision_option
-@click.option(
-    "--memory-limit",
-    type=MemorySize(),
-    help="Memory the process should stay below, such as 2GB. Less is slower, the result is the same.  "
-    "[default: 2500MB, above 8K more]",
-)
-@click.option("--quality", type=click.IntRange(1, 100), default=95, show_default=True, help="Of JPEG and WebP results.")
+@field_option(MachineLimits, "device")
+@field_option(ModelChoice, "precision")
+@field_option(MachineLimits, "memory_limit")
+@field_options(WriteOptions)
 @click.option("--max-pixels", type=click.IntRange(1), help="Refuse photos of more pixels.  [default: 268435456]")
 @click.option("--save-style", type=click.Path(path_type=Path), help="Also save the style statistics to this file.")
 @click.option(
@@ -83,22 +67,12 @@ def stylize(
     contents: tuple[Path, ...],
     styles: tuple[Path, ...],
     out: Path | None,
-    model: str,
-    transform: str,
-    strength: float,
-    smoothing: str,
-    compat: str,
-    depth: str,
-    colour: str,
     content_mask: Path | None,
     style_mask: Path | None,
-    device: str,
-    precision: str,
-    memory_limit: int | None,
-    quality: int,
     max_pixels: int | None,
     save_style: Path | None,
     resize_like_authors: bool,
+    **declared: Any,
 ) -> int:
     """Give photos the style of another photo.
 
@@ -112,45 +86,99 @@ def stylize(
       pcakd stylize album/*.jpg --style evening.jpg --out stylized/ --strength 0.7
       pcakd stylize a.jpg --style b.jpg --content-mask a-mask.png --style-mask b-mask.png
     """
-    from pcakd.stylize.engine.memory import keep_freed_memory
-    from pcakd.stylize.stylizer import StylizeOptions, Stylizer
-
-    keep_freed_memory()
     if (content_mask is None) != (style_mask is None):
         raise UsageError("--content-mask and --style-mask go together: give both or neither")
     if content_mask is not None and (len(contents) > 1 or len(styles) > 1):
         raise UsageError("masks belong to one content and one style photo; give one of each")
-    options = StylizeOptions(
-        transform=transform,  # type: ignore[arg-type]
-        strength=strength,
-        smoothing=smoothing,  # type: ignore[arg-type]
-        compat=compat,  # type: ignore[arg-type]
-        depth=depth,  # type: ignore[arg-type]
-        colour=colour,  # type: ignore[arg-type]
-    )
+    options, writing = chosen(StylizeOptions, declared), chosen(WriteOptions, declared)
+    choice, limits = chosen(ModelChoice, declared), chosen(MachineLimits, declared)
     contents, names, left_out = find_photos(contents)
     targets = plan_outputs(contents, out, names)
-    limit = max_pixels or max_pixels_default()
-    if resize_like_authors and precision == "auto":
-        precision = "fp32"  # a comparison should not measure our rounding
-    stylizer = Stylizer.load(model, device=device, precision=precision, memory_limit=memory_limit)  # type: ignore[arg-type]
-    prepared = _prepare_style(stylizer, styles, style_mask, limit, resize_like_authors)
+    if resize_like_authors and choice.precision == "auto":
+        choice = replace(choice, precision="fp32")  # a comparison should not measure our rounding
+    task = _Task(_load(choice, limits), options, writing, max_pixels or max_pixels_default(), resize_like_authors)
+    style = task.style(styles, style_mask)
     if save_style:
-        if not hasattr(prepared, "save"):
+        if not hasattr(style, "save"):
             raise UsageError("--save-style saves a style without masks")
-        prepared.save(save_style)
+        style.save(save_style)
+    return _stylize_all(task, list(zip(contents, targets, strict=True)), style, content_mask, left_out)
 
+
+def _load(choice: ModelChoice, limits: MachineLimits) -> "Stylizer":
+    from pcakd.stylize.engine.memory import keep_freed_memory
+    from pcakd.stylize.stylizer import Stylizer
+
+    keep_freed_memory()
+    return Stylizer.load(
+        choice.model, device=limits.device, precision=choice.precision, memory_limit=limits.memory_limit
+    )
+
+
+@dataclass(frozen=True)
+class _Task:
+    """What is the same for every photo of the command."""
+
+    stylizer: "Stylizer"
+    options: StylizeOptions
+    writing: WriteOptions
+    max_pixels: int
+    like_authors: bool
+
+    def read(self, path: Path, **kept: Any) -> Photo:
+        """A photo, resized as the paper's demo does where that is wanted. kept: depth and gamut, of `read_photo`."""
+        from pcakd.stylize.stylizer import resize_like_authors
+
+        photo = read_photo(path, max_pixels=self.max_pixels, convert_profile=not self.like_authors, **kept)
+        return resize_like_authors(photo, self.stylizer.student.spec.multiple) if self.like_authors else photo
+
+    def style(self, photos: tuple[Path, ...], mask: Path | None) -> "Style | MaskedStyle":
+        """The style of all style photos together, or of one and its mask."""
+        from pcakd.stylize.style import Style, mix_styles
+
+        if mask is not None:
+            return self.stylizer.masked_style(read_photo(photos[0], max_pixels=self.max_pixels), mask)
+        return mix_styles(
+            [
+                Style.load(path) if path.suffix == ".safetensors" else self.stylizer.style(self.read(path))
+                for path in photos
+            ]
+        )
+
+    def stylize(self, content: Path, target: Path, style: "Style | MaskedStyle", mask: Path | None) -> None:
+        """One photo from file to file."""
+        from pcakd.files import write_atomic
+
+        photo = self.read(content, depth=self.options.depth, gamut=self.options.colour)
+        format = format_for(target)
+        check_writable(photo, format, str(content))
+        result = self.stylizer.render(photo, style, self.options, content_mask=mask)
+        encoded = encode(result, format, quality=self.writing.quality, name=str(content))
+        try:
+            write_atomic(target, encoded.data)
+        except OSError as error:
+            raise FatalError(f"{target}: cannot be written ({error.strerror or error})") from None
+        if encoded.notes:
+            click.echo(f"pcakd: {target}: {'; '.join(encoded.notes)}", err=True)
+
+
+def _stylize_all(
+    task: _Task,
+    photos: list[tuple[Path, Path]],
+    style: "Style | MaskedStyle",
+    mask: Path | None,
+    left_out: list[Path],
+) -> int:
+    """Every content to its target; the exit code. One that cannot be read is skipped, unless it is the only one."""
     failed = 0
-    with _progress(len(contents)) as advance:
-        for content, target in zip(contents, targets, strict=True):
+    with _progress(len(photos)) as advance:
+        for content, target in photos:
             try:
-                _stylize_one(
-                    stylizer, content, target, prepared, options, content_mask, limit, quality, resize_like_authors
-                )
+                task.stylize(content, target, style, mask)
             except Exception as error:
                 # One bad photo never ends the others, whatever a codec or a full disk makes of it.
                 told = _told(error, content)
-                if len(contents) == 1:
+                if len(photos) == 1:
                     raise told from None
                 failed += 1
                 click.echo(f"pcakd: skipped {told}", err=True)
@@ -159,65 +187,10 @@ def stylize(
         shown = ", ".join(str(path) for path in left_out[:5]) + (", ..." if len(left_out) > 5 else "")
         click.echo(f"pcakd: left out {len(left_out)} that are no photos: {shown}", err=True)
     if failed:
-        click.echo(f"pcakd: {failed} of {len(contents)} photos skipped, {len(contents) - failed} written", err=True)
+        click.echo(f"pcakd: {failed} of {len(photos)} photos skipped, {len(photos) - failed} written", err=True)
         return EXIT_PARTIAL
-    click.echo(str(targets[0]) if len(targets) == 1 else f"{len(targets)} photos written to {targets[0].parent}")
+    click.echo(str(photos[0][1]) if len(photos) == 1 else f"{len(photos)} photos written to {photos[0][1].parent}")
     return 0
-
-
-def _prepare_style(
-    stylizer: "Stylizer", styles: tuple[Path, ...], mask: Path | None, limit: int, like_authors: bool
-) -> "Style | MaskedStyle":
-    from pcakd.stylize.style import Style, mix_styles
-    from pcakd.stylize.stylizer import resize_like_authors
-
-    if mask is not None:
-        return stylizer.masked_style(read_photo(styles[0], max_pixels=limit), mask)
-    prepared = []
-    for path in styles:
-        if path.suffix == ".safetensors":
-            prepared.append(Style.load(path))
-            continue
-        photo = read_photo(path, max_pixels=limit, convert_profile=not like_authors)
-        if like_authors:
-            photo = resize_like_authors(photo, stylizer.student.spec.multiple)
-        prepared.append(stylizer.style(photo))
-    return mix_styles(prepared)
-
-
-def _stylize_one(
-    stylizer: "Stylizer",
-    content: Path,
-    target: Path,
-    style: "Style | MaskedStyle",
-    options: "StylizeOptions",
-    mask: Path | None,
-    limit: int,
-    quality: int,
-    like_authors: bool,
-) -> None:
-    from pcakd.files import write_atomic
-    from pcakd.stylize.stylizer import resize_like_authors
-
-    photo = read_photo(
-        content,
-        max_pixels=limit,
-        convert_profile=not like_authors,
-        depth=options.depth,
-        gamut=options.colour,
-    )
-    if like_authors:
-        photo = resize_like_authors(photo, stylizer.student.spec.multiple)
-    format = format_for(target)
-    check_writable(photo, format, str(content))
-    result = stylizer.render(photo, style, options, content_mask=mask)
-    encoded = encode(result, format, quality=quality, name=str(content))
-    try:
-        write_atomic(target, encoded.data)
-    except OSError as error:
-        raise FatalError(f"{target}: cannot be written ({error.strerror or error})") from None
-    if encoded.notes:
-        click.echo(f"pcakd: {target}: {'; '.join(encoded.notes)}", err=True)
 
 
 def _told(error: Exception, content: Path) -> PcakdError:

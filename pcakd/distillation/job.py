@@ -14,7 +14,7 @@ from typing import Any
 
 import torch
 
-from pcakd.checks import one_of
+from pcakd.distillation.config import DistillConfig
 from pcakd.distillation.data import PhotoSet
 from pcakd.distillation.recipe import Recipe, load_recipe
 from pcakd.distillation.report import before_after, loss_curves
@@ -26,49 +26,12 @@ from pcakd.errors import UsageError
 from pcakd.storage import Storage, open_storage
 from pcakd.student.checkpoint import Metadata, checkpoint_bytes
 from pcakd.student.network import Student
-from pcakd.stylize.options import DEVICES, Device
 from pcakd.stylize.stylizer import pick_device
 from pcakd.teacher import Teacher, load_teacher
 from pcakd.units import duration
 
 SHOWN = 6
 """Photos in the before/after picture."""
-
-
-@dataclass(frozen=True, kw_only=True)
-class DistillConfig:
-    """What a user asks for."""
-
-    shards: str
-    """What `pcakd shard` wrote, or a local folder of photos."""
-    eigenbases: str
-    """What `pcakd fit-eigenbases` wrote: the folder or s3:// prefix, or the .safetensors file itself."""
-    teacher: str
-    """Name or file, as `load_teacher` takes it."""
-    out: str
-    """The model to write: a .safetensors path or s3:// address."""
-    recipe: str = ""
-    """Built-in recipe or TOML file; empty: the built-in one for the teacher's backbone."""
-    judge: str = ""
-    """Network in whose features styles are compared, where the recipe has `style_photos`: as teacher; empty: the
-    teacher."""
-    held_out: str | None = None
-    """Photos to validate on; None: the shards' val split."""
-    steps: int | None = None
-    """Steps of all phases together, shared out as in the recipe; None: the recipe's."""
-    seed: int | None = None
-    """In place of the recipe's."""
-    device: Device = "auto"
-    """"cpu", "cuda", or "auto": a GPU if there is one."""
-    resume: bool = False
-    """Go on from the training state beside `out`, if there is one."""
-
-    def __post_init__(self) -> None:
-        if not self.out.endswith(".safetensors"):
-            raise UsageError(f"out is {self.out!r}: give a name that ends in .safetensors")
-        if self.steps is not None and self.steps < 1:
-            raise UsageError(f"steps is {self.steps}: give 1 or more")
-        one_of("device", self.device, DEVICES)
 
 
 @dataclass(frozen=True, kw_only=True)

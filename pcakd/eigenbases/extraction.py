@@ -13,39 +13,12 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from pcakd.eigenbases.options import Extraction
 from pcakd.eigenbases.pca import Eigenbases, Moments, project
 from pcakd.errors import UsageError
 from pcakd.teacher import Teacher
 
 CONSTANT, TOO_SMALL = "constant-colour", "too-small"
-
-
-@dataclass(frozen=True, kw_only=True)
-class Extraction:
-    """How photos are fed to a teacher."""
-
-    crop: int = 256
-    """Side in pixels of the square that is cut from each photo, at a place that depends on its key alone; 0: the
-    whole photo. 256 of 512 is what the paper trains on."""
-    batch: int | None = None
-    """Photos in one forward pass; default 1 on a CPU, where the features of a photo then never depend on its
-    neighbours and nothing is lost in speed, and 16 on a GPU."""
-
-    spectrum_every: int = 16
-    """One photo in so many, chosen by a hash of its key, has its own spectrum taken too: for the choice of widths by
-    variance, and the plot. 1: every photo."""
-
-    def __post_init__(self) -> None:
-        if self.spectrum_every < 1:
-            raise UsageError(f"spectrum_every is {self.spectrum_every}: give 1 or more")
-        if self.crop != 0 and not 32 <= self.crop <= 4096:
-            raise UsageError(f"crop is {self.crop}: give 32 to 4096 pixels, or 0 for whole photos")
-        if self.batch is not None and self.batch < 1:
-            raise UsageError(f"batch is {self.batch}: give 1 or more photos")
-
-    def batch_on(self, device: torch.device) -> int:
-        """Photos in one forward pass on a device."""
-        return self.batch or (1 if device.type == "cpu" else 16)
 
 
 @dataclass(frozen=True, kw_only=True)

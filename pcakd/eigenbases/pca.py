@@ -21,8 +21,8 @@ from operator import add
 import torch
 from torch import Tensor
 
+from pcakd.eigenbases.options import Widths
 from pcakd.errors import FatalError, UsageError
-from pcakd.student.network import LEVELS
 
 CHUNK = 4096
 """Positions that enter one float32 product; the products are summed in float64. Few enough for the second-level
@@ -180,42 +180,6 @@ def _add_covariance(total: Tensor, x: Tensor, mean: Tensor) -> None:
         centred = chunk - mean
         for i in range(0, len(x), rows):
             total[i : i + rows, i:].add_(centred[i : i + rows] @ centred[i:].T, alpha=1 / x.shape[1])
-
-
-@dataclass(frozen=True, kw_only=True)
-class Widths:
-    """How many eigenvectors each level keeps: given, or found from the variance they are to explain."""
-
-    channels: tuple[int, ...] | None = None
-    """Number of eigenvectors of each level, 0..3."""
-    variance: float | None = None
-    """Share of variance, above 0 up to 1. As in the paper each level keeps as many eigenvectors as a PCA of one photo
-    needs on average (mean over photos of its cumulative explained variance) to reach it."""
-
-    def __post_init__(self) -> None:
-        if (self.channels is None) == (self.variance is None):
-            raise UsageError("give either channels or variance")
-        if self.channels is not None and (len(self.channels) != LEVELS or min(self.channels) < 1):
-            raise UsageError(f"channels are {self.channels}: give {LEVELS} whole numbers, 1 or more")
-        if self.variance is not None and not 0 < self.variance <= 1:
-            raise UsageError(f"variance is {self.variance}: give a share above 0 and up to 1")
-
-    def check(self, teacher_channels: Sequence[int]) -> None:
-        """Raise UsageError if a width is more than the teacher has."""
-        for level, (k, c) in enumerate(zip(self.channels or (), teacher_channels, strict=False)):
-            if k > c:
-                raise UsageError(f"channels[{level}] is {k}: the teacher has {c} at level {level}")
-
-    def of(self, level: int, sums: LevelMoments) -> int:
-        """Width of a level."""
-        most = len(sums.own)
-        if self.channels is not None:
-            return self.channels[level]
-        if sums.sampled == 0:
-            raise UsageError("variance: no photo's own spectrum was sampled; give channels, or use more photos")
-        assert self.variance is not None
-        # Float64 sums that should end at exactly 1 end within 1e-12 of it.
-        return min(int((sums.own / sums.sampled < self.variance - 1e-12).sum()) + 1, most)
 
 
 @dataclass(frozen=True, kw_only=True)

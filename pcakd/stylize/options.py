@@ -1,20 +1,18 @@
 """How a photo is stylized, as options: without PyTorch, so that a mistake in them is told at once."""
 
 from dataclasses import dataclass
-from typing import Literal
+from typing import Annotated, Literal, get_args
 
-from pcakd.checks import one_of
-from pcakd.errors import UsageError
-from pcakd.photos.photo import DEPTHS, GAMUTS, Depth, Gamut
+from pcakd.fields import MEMORY, Bounds, check_fields
+from pcakd.photos.photo import Depth, Gamut
 
 Transform = Literal["zca", "ot", "adain"]
-TRANSFORMS: tuple[Transform, ...] = ("zca", "ot", "adain")
+TRANSFORMS: tuple[Transform, ...] = get_args(Transform)
 Smoothing = Literal["guided", "none"]
 Compat = Literal["auto", "released", "pcakd"]
 Device = Literal["auto", "cpu", "cuda"]
-COMPATS: tuple[Compat, ...] = ("auto", "released", "pcakd")
-SMOOTHINGS: tuple[Smoothing, ...] = ("guided", "none")
-DEVICES: tuple[Device, ...] = ("auto", "cpu", "cuda")
+DEVICES: tuple[Device, ...] = get_args(Device)
+Precision = Literal["auto", "fp32", "bf16"]
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -22,15 +20,14 @@ class StylizeOptions:
     """How a photo is stylized."""
 
     transform: Transform = "zca"
-    """Feature transform: "zca", "ot" (optimal transport) or "adain"."""
-    strength: float = 1.0
-    """0: the content through encoder and decoder; 1: the full style."""
+    """How each level's features take the style's statistics."""
+    strength: Annotated[float, Bounds(0, 1)] = 1.0
+    """0: the content, encoded and decoded; 1: the full style."""
     smoothing: Smoothing = "guided"
-    """"guided": a guided filter restores the content's edges; "none": the decoder's output as it is."""
-
+    """guided: a guided filter restores the content's edges; none: the decoder's output as it is."""
     compat: Compat = "auto"
-    """"released": the paper's method alone; "pcakd": where the photos show the same things, a grade read off
-    matching places takes over (see `pcakd.stylize.matched_grade`); "auto": what the model's checkpoint says."""
+    """released: the paper's method alone. pcakd: where the photos show the same things, a colour grade read off
+    matching places takes over. auto: what the model says: released for imported models, else pcakd."""
 
     depth: Depth = "same"
     """Bits a channel of the result: "same" as the content's, "8" or "16", where the format has them."""
@@ -39,13 +36,31 @@ class StylizeOptions:
     """Colour space of the result: "srgb", or "source": the content's own RGB space, with what lies outside sRGB."""
 
     def __post_init__(self) -> None:
-        one_of("depth", self.depth, DEPTHS)
-        one_of("colour", self.colour, GAMUTS)
-        if self.compat not in COMPATS:
-            raise UsageError(f"compat is {self.compat!r}: use one of {', '.join(COMPATS)}")
-        if self.transform not in TRANSFORMS:
-            raise UsageError(f"transform is {self.transform!r}: use one of {', '.join(TRANSFORMS)}")
-        if not 0 <= self.strength <= 1:
-            raise UsageError(f"strength is {self.strength}: give a number from 0 to 1")
-        if self.smoothing not in SMOOTHINGS:
-            raise UsageError(f"smoothing is {self.smoothing!r}: use one of {', '.join(SMOOTHINGS)}")
+        check_fields(self)
+
+
+@dataclass(frozen=True, kw_only=True)
+class ModelChoice:
+    """Which model stylizes, and how exactly it computes."""
+
+    model: str = "vgg"
+    """Built-in name (vgg, mobilenet), checkpoint file, or models:/NAME@ALIAS."""
+    precision: Precision = "auto"
+    """Of convolutions. fp32: exact; bf16: fastest; auto: bf16 where it hardly shows (docs/performance.md)."""
+
+    def __post_init__(self) -> None:
+        check_fields(self)
+
+
+@dataclass(frozen=True, kw_only=True)
+class MachineLimits:
+    """Where a stylizer works, and how much of the machine it may take; the results do not depend on it."""
+
+    device: Device = "auto"
+    """auto: a GPU if there is one."""
+    memory_limit: Annotated[int | None, Bounds(64 << 20), MEMORY] = None
+    """Memory that a stylizer should stay below, such as 2GB. Less is slower, the result is the same. Not given:
+    2500MB, above 8K more."""
+
+    def __post_init__(self) -> None:
+        check_fields(self)

@@ -7,22 +7,12 @@ import click
 from click.core import ParameterSource
 
 from pcakd.bulk.job import BucketJob, RunOptions, load_job
-from pcakd.bulk.naming import OUTPUT_FORMATS
 from pcakd.cli.extra import need_pipeline
-from pcakd.cli.options import (
-    MemorySize,
-    colour_option,
-    compat_option,
-    depth_option,
-    device_option,
-    model_option,
-    precision_option,
-    smoothing_option,
-    strength_option,
-    transform_option,
-)
-from pcakd.errors import EXIT_OK, EXIT_PARTIAL, UsageError
-from pcakd.units import counted, parse_allowance, shown_bytes
+from pcakd.cli.options import field_option, field_options
+from pcakd.errors import EXIT_OK, EXIT_PARTIAL
+from pcakd.photos.options import WriteOptions
+from pcakd.stylize.options import StylizeOptions
+from pcakd.units import counted, shown_bytes
 
 EXAMPLES = """\b
 Examples:
@@ -66,93 +56,23 @@ Exit codes: 0 done, 2 usage, 3 some photos failed (the report says which and why
 4 gave up, the same command may help, 5 fatal."""
 
 
-class Allowance(click.ParamType):
-    """A number, or a share written as 5%."""
-
-    name = "N|P%"
-
-    def convert(self, value: object, param: click.Parameter | None, ctx: click.Context | None) -> float:
-        try:
-            return parse_allowance(str(value))
-        except UsageError as error:
-            self.fail(str(error), param, ctx)
-
-
 @click.command("stylize-bucket", epilog=EXAMPLES, short_help="Stylize a folder or bucket of photos, resumably.")
 @click.argument("source", metavar="SRC", required=False)
 @click.argument("dest", metavar="DEST", required=False)
 @click.option(
     "--job", "job_file", metavar="FILE", type=click.Path(path_type=Path), help="Job file (TOML) with what follows."
 )
-@click.option(
-    "--style",
-    "styles",
-    metavar="[NAME=]PLACE",
-    multiple=True,
-    help="Style photo: a file or s3:// address; again for more. Photos of one NAME are pooled into one style.  "
-    "[default NAME: the file's]",
-)
-@click.option(
-    "--combine",
-    type=click.Choice(["each", "mix"]),
-    default="each",
-    show_default=True,
-    help="Several styles. each: every photo in every style; mix: all pooled into one style.",
-)
-@click.option(
-    "--weight",
-    "weights",
-    metavar="W",
-    type=float,
-    multiple=True,
-    help="How much a style photo counts where they are pooled, in the order of --style.  [default: equal]",
-)
-@click.option("--manifest", metavar="PLACE", help="CSV or Parquet table of what to take, instead of all of SRC.")
-@click.option(
-    "--include",
-    metavar="GLOB",
-    multiple=True,
-    help="Take only keys that a glob matches, as 'album/*.jpg'; * matches / too.",
-)
-@click.option("--exclude", metavar="GLOB", multiple=True, help="Leave out keys that a glob matches.")
-@click.option("--limit", metavar="N", type=int, help="Take only the first N objects, in the order of their keys.")
-@click.option(
-    "--overwrite",
-    type=click.Choice(["skip", "replace", "fail"]),
-    default="skip",
-    show_default=True,
-    help="skip: leave results of unchanged objects; replace: make all again; fail: keep what this job did not write.",
-)
-@model_option
-@transform_option
-@strength_option
-@smoothing_option
-@compat_option
-@precision_option
-@click.option(
-    "--template",
-    metavar="T",
-    default="",
-    help="Names of results, of {key} {dir} {stem} {ext} {style}.  [default: {dir}{stem}{ext}; with several styles "
-    "{dir}{stem}.{style}{ext}]",
-)
-@click.option(
-    "--format",
-    type=click.Choice(OUTPUT_FORMATS),
-    default="same",
-    show_default=True,
-    help="Of results; same: as the source, PNG for what cannot be written.",
-)
-@click.option("--quality", metavar="1-100", type=int, default=95, show_default=True, help="Of JPEG and WebP results.")
-@click.option("--max-side", metavar="N", type=int, help="Shrink photos to this longest side in pixels first.")
-@depth_option
-@colour_option
-@click.option("--workers", metavar="N", type=int, help="Stylizers at once.  [default: what the cluster has room for]")
-@device_option
-@click.option("--memory-limit", type=MemorySize(), help="Memory that each stylizer should stay below, such as 2GB.")
-@click.option(
-    "--max-failed", type=Allowance(), help="End early, with a full report, when more have failed: 100, or 5%."
-)
+@field_option(BucketJob, "styles", "--style", metavar="[NAME=]PLACE", required=False)
+@field_option(BucketJob, "combine")
+@field_option(BucketJob, "weights", "--weight", metavar="W")
+@field_option(BucketJob, "manifest", metavar="PLACE")
+@field_option(BucketJob, "include", metavar="GLOB")
+@field_option(BucketJob, "exclude", metavar="GLOB")
+@field_options(BucketJob, "limit", "overwrite")
+@field_options(BucketJob, "model", *StylizeOptions.__dataclass_fields__, "precision")
+@field_option(BucketJob, "template", metavar="T")
+@field_options(BucketJob, "format", *WriteOptions.__dataclass_fields__, "max_side")
+@field_options(RunOptions, "workers", "device", "memory_limit", "max_failed")
 @click.option("--dry-run", is_flag=True, help="List, plan and check for collisions; write nothing.")
 @click.pass_context
 def stylize_bucket(ctx: click.Context, job_file: Path | None, dry_run: bool, **values: Any) -> int:

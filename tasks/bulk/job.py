@@ -75,7 +75,7 @@ def stylize_bucket(
     from pcakd.stylize.engine import EngineSettings
 
     source, dest = open_places(job.source, job.dest)
-    EngineSettings(precision=job.precision, memory_limit=options.memory_limit)  # type: ignore[arg-type]
+    EngineSettings(precision=job.precision, memory_limit=options.memory_limit)
     progress.doing("reading model and styles")
     resolved = look_up(job)
     ledger = Ledger.open(dest, resolved)
@@ -137,8 +137,8 @@ class _BucketRun:
 
         job, options, checkpoint = self.resolved.job, self.options, self.resolved.checkpoint
         assert checkpoint is not None
-        settings = {"precision": job.precision, "memory_limit": options.memory_limit}
-        stylizer = Stylizer(checkpoint, device=options.device, **settings)  # type: ignore[arg-type]
+        settings: dict[str, Any] = {"precision": job.precision, "memory_limit": options.memory_limit}
+        stylizer = Stylizer(checkpoint, device=options.device, **settings)
         specs = job.style_specs()
         styles = {
             name: stylizer.style(*photos, weights=specs[name].weights) for name, photos in self.resolved.photos.items()

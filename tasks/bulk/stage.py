@@ -7,6 +7,7 @@ from pcakd.bulk import BucketJob, RunOptions
 from pcakd.bulk.job import read_place
 from pcakd.bulk.report import FAILED, NUMBERS, PAGE, Report
 from pcakd.errors import FatalError, PcakdError
+from pcakd.fields import chosen
 from tasks.bulk import BucketReport, BulkProgress, stylize_bucket
 from tasks.bulk.driver import TooManyFailedError
 from tasks.stages.artifacts import publish_link
@@ -25,9 +26,7 @@ def stylize_stage(session: Session, **options: Any) -> BucketReport:
 
     options: the fields of `BucketJob` and `RunOptions`.
     """
-    run_names = RunOptions.__dataclass_fields__
-    job = BucketJob(**{name: value for name, value in options.items() if name not in run_names})
-    how = RunOptions(**{name: value for name, value in options.items() if name in run_names})
+    job, how = chosen(BucketJob, options), chosen(RunOptions, options)
     waiting = f"{job.dest}: %s is at this job; waiting for it to finish or to die"
     with (
         session.tracker.child("stylize-bucket") as run,

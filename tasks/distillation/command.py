@@ -6,7 +6,10 @@ from typing import Any
 import click
 
 from pcakd.cli.extra import need_pipeline
+from pcakd.cli.options import field_option, field_options
+from pcakd.distillation.config import DistillConfig
 from pcakd.errors import EXIT_OK, UsageError
+from tasks.distillation.config import RayOptions
 
 EPILOG = """\b
 Examples:
@@ -24,16 +27,13 @@ On a CPU, MALLOC_MMAP_THRESHOLD_=4294967296 MALLOC_TRIM_THRESHOLD_=4294967296 ma
 
 @click.command("distill", epilog=EPILOG, short_help="Distil a student from a teacher.")
 @click.argument("shards")
-@click.option("--eigenbases", required=True, metavar="DIR", help="What `pcakd fit-eigenbases` wrote.")
-@click.option("--teacher", required=True, metavar="T", help="Name or file of the teacher.")
-@click.option("--out", required=True, metavar="FILE", help="Model to write, NAME.safetensors; local or s3://.")
-@click.option("--recipe", default="", help="Built-in recipe or TOML file.  [default: the teacher's backbone's]")
-@click.option("--judge", default="", metavar="T", help="In whose features styles are compared.  [default: teacher]")
-@click.option("--held-out", metavar="DIR", help="Photos to validate on.  [default: the shards' val split]")
-@click.option("--steps", type=int, help="Steps in all, shared out as in the recipe.  [default: the recipe's]")
-@click.option("--seed", type=int, help="In place of the recipe's.")
-@click.option("--device", type=click.Choice(["auto", "cpu", "cuda"]), default="auto", show_default=True, help="Where.")
-@click.option("--resume", is_flag=True, help="Go on from the training state beside OUT, if there is one.")
+@field_option(DistillConfig, "eigenbases", metavar="DIR")
+@field_option(DistillConfig, "teacher", metavar="T")
+@field_option(DistillConfig, "out", metavar="FILE")
+@field_option(DistillConfig, "recipe")
+@field_option(DistillConfig, "judge", metavar="T")
+@field_option(DistillConfig, "held_out", metavar="DIR")
+@field_options(DistillConfig, "steps", "seed", "device", "resume")
 @click.option(
     "--workers",
     metavar="N",
@@ -42,10 +42,8 @@ On a CPU, MALLOC_MMAP_THRESHOLD_=4294967296 MALLOC_TRIM_THRESHOLD_=4294967296 ma
     show_default=True,
     help="Processes on Ray that train together; 0: in this process, without Ray.",
 )
-@click.option("--min-workers", metavar="N", type=click.IntRange(1), help="Go on with as few where nodes are lost.")
-@click.option(
-    "--cpus", metavar="N", type=float, default=1, show_default=True, help="CPUs and threads of each worker on Ray."
-)
+@field_option(RayOptions, "min_workers")
+@field_option(RayOptions, "cpus")
 def distill(workers: int, min_workers: int | None, cpus: float, **options: Any) -> int:
     """Distil a student of the photos in SHARDS from a teacher and its eigenbases.
 
@@ -57,19 +55,19 @@ def distill(workers: int, min_workers: int | None, cpus: float, **options: Any) 
         need_pipeline("pcakd distill with --workers")
     elif min_workers is not None:
         raise UsageError("--min-workers needs --workers")
-    from pcakd.distillation.job import DistillConfig, StepLines, prepare, run_here
-
     config = DistillConfig(**options)
+    from pcakd.distillation.job import StepLines, prepare, run_here
+
     tell = StepLines(lambda line: click.echo(line, err=True))
     if not workers:
         job = prepare(config)
         trainer = run_here(job, tell)
         _summary(job, trainer.step, trainer.history)
         return EXIT_OK
-    from tasks.distillation.job import RayOptions
     from tasks.distillation.job import distill as distill_on_ray
 
-    job = distill_on_ray(config, RayOptions(workers=workers, min_workers=min_workers, cpus=cpus), on_step=tell)
+    spread = RayOptions(workers=workers, min_workers=min_workers, cpus=cpus)
+    job = distill_on_ray(config, spread, on_step=tell)
     history = json.loads(job.folder.read(f"{job.name}.losses.json"))["history"]
     _summary(job, history[-1]["step"], history)
     return EXIT_OK

@@ -8,43 +8,20 @@ depend on the number of workers, and a step's crops do not either: a run can go 
 import logging
 import tempfile
 from collections.abc import Callable
-from dataclasses import dataclass
 from typing import Any
 
-from pcakd.distillation.job import DistillConfig, Job, describe, prepare, save_results
+from pcakd.distillation.config import DistillConfig
+from pcakd.distillation.job import Job, describe, prepare, save_results
 from pcakd.distillation.trainer import Diverged, StepReport, Trainer, Workers
 from pcakd.errors import FatalError, TransientError, UsageError
 from tasks.cluster.attach import cluster_cpus, cluster_gpus, ray_cluster
+from tasks.distillation.config import RayOptions
 from tasks.distillation.inbox import listening, teller
 
 logger = logging.getLogger(__name__)
 
-RESTARTS = 8
-"""Worker failures after which a run gives up."""
 TIMEOUT_S = 60
 """Seconds that a worker waits for one that has died."""
-
-
-@dataclass(frozen=True, kw_only=True)
-class RayOptions:
-    """How a distillation is spread."""
-
-    workers: int = 1
-    """Processes that train together; each has a part of every batch."""
-    min_workers: int | None = None
-    """Go on with as few as this where nodes are lost; None: always `workers`."""
-    cpus: float = 1
-    """CPUs, and PyTorch threads, of each worker."""
-    restarts: int = RESTARTS
-    """Worker failures after which the run gives up."""
-
-    def __post_init__(self) -> None:
-        if self.workers < 1:
-            raise UsageError(f"workers is {self.workers}: give 1 or more")
-        if self.min_workers is not None and not 1 <= self.min_workers <= self.workers:
-            raise UsageError(f"min_workers is {self.min_workers}: give 1 to workers ({self.workers})")
-        if self.cpus <= 0 or self.restarts < 0:
-            raise UsageError(f"cpus is {self.cpus}, restarts {self.restarts}: give more than 0, and 0 or more")
 
 
 def distill(config: DistillConfig, options: RayOptions, *, on_step: Callable[[StepReport], None] | None = None) -> Job:

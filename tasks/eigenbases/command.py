@@ -1,9 +1,14 @@
 """`pcakd fit-eigenbases`."""
 
+from typing import Any
+
 import click
 
 from pcakd.cli.extra import need_pipeline
+from pcakd.cli.options import field_option, field_options
+from pcakd.eigenbases.options import Extraction, Widths
 from pcakd.errors import EXIT_PARTIAL, UsageError
+from tasks.eigenbases.config import FitConfig
 
 
 class WidthList(click.ParamType):
@@ -22,46 +27,15 @@ class WidthList(click.ParamType):
 
 @click.command("fit-eigenbases")
 @click.argument("shards")
-@click.option("--teacher", required=True, help="Name (see below) or file of the teacher; NAME=FILE also works.")
+@field_option(FitConfig, "teacher", metavar="T")
 @click.option("--out", required=True, help="Folder or s3:// prefix for the results.")
-@click.option(
-    "--channels", type=WidthList(), help="Eigenvectors to keep at levels 0..3.  [default: the paper's widths]"
-)
-@click.option(
-    "--variance",
-    type=float,
-    help="Instead: as many as a PCA of one photo needs on average for this share, such as 0.85.",
-)
-@click.option(
-    "--split", type=click.Choice(["train", "val", "all"]), default="train", show_default=True, help="Which photos."
-)
-@click.option("--limit", type=click.IntRange(1), help="Use only the first so many photos.")
-@click.option(
-    "--crop",
-    type=int,
-    default=256,
-    show_default=True,
-    help="Side in pixels of the square cut from each photo; 0: whole photos.",
-)
-@click.option("--batch", type=int, help="Photos in one forward pass.  [default: 1 on a CPU, 16 on a GPU]")
-@click.option("--targets", is_flag=True, help="Also write each photo's PCA targets (Parquet) for distillation.")
-@click.option(
-    "--workers", type=click.IntRange(1), help="Ray actors.  [default: one a GPU, else one for each --threads CPUs]"
-)
-@click.option("--threads", type=click.IntRange(1), default=1, show_default=True, help="CPU threads of each worker.")
+@field_option(Widths, "channels", type=WidthList(), multiple=False, metavar=None)
+@field_option(Widths, "variance")
+@field_options(FitConfig, "split", "limit")
+@field_options(Extraction, "crop", "batch")
+@field_options(FitConfig, "targets", "workers", "threads")
 def fit_eigenbases(
-    shards: str,
-    teacher: str,
-    out: str,
-    channels: tuple[int, ...] | None,
-    variance: float | None,
-    split: str,
-    limit: int | None,
-    crop: int,
-    batch: int | None,
-    targets: bool,
-    workers: int | None,
-    threads: int,
+    out: str, channels: tuple[int, ...] | None, variance: float | None, crop: int, batch: int | None, **options: Any
 ) -> int:
     """Fit the global eigenbases of a teacher's features, exactly, in one pass over sharded photos.
 
@@ -83,25 +57,14 @@ def fit_eigenbases(
     need_pipeline("pcakd fit-eigenbases")
     if channels is not None and variance is not None:
         raise UsageError("--channels and --variance exclude each other: give one")
+    widths = None if channels is None and variance is None else Widths(channels=channels, variance=variance)
+    config = FitConfig(widths=widths, extraction=Extraction(crop=crop, batch=batch), **options)
+
     from pcakd.cli.progress import progress
-    from pcakd.eigenbases.extraction import Extraction
-    from pcakd.eigenbases.pca import Widths
     from pcakd.storage import open_storage
-    from tasks.eigenbases.job import EIGENBASES_FILE, FitConfig
+    from tasks.eigenbases.job import EIGENBASES_FILE
     from tasks.eigenbases.job import fit_eigenbases as fit
 
-    widths = None if channels is None and variance is None else Widths(channels=channels, variance=variance)
-    config = FitConfig(
-        shards=shards,
-        teacher=teacher,
-        widths=widths,
-        split=split,  # type: ignore[arg-type]
-        limit=limit,
-        extraction=Extraction(crop=crop, batch=batch),
-        targets=targets,
-        workers=workers,
-        threads=threads,
-    )
     output = open_storage(out)
     result = fit(config, output, progress=progress)
 

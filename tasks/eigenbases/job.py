@@ -9,12 +9,12 @@ import logging
 import time
 import warnings
 from collections import Counter
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any, Literal
 
-from pcakd.eigenbases.extraction import Extraction
 from pcakd.eigenbases.files import eigenbases_bytes, eigenbases_digest, moments_bytes, moments_from
-from pcakd.eigenbases.pca import Eigenbases, Moments, RankWarning, Widths, fit
+from pcakd.eigenbases.options import Widths
+from pcakd.eigenbases.pca import Eigenbases, Moments, RankWarning, fit
 from pcakd.eigenbases.spectrum import spectrum_csv, spectrum_png
 from pcakd.errors import CheckpointError, UsageError
 from pcakd.shards import open_dataset
@@ -25,6 +25,7 @@ from pcakd.teacher import Teacher, load_teacher
 from tasks.cluster.actors import scatter
 from tasks.cluster.attach import ray_cluster
 from tasks.cluster.progress import Progress, no_progress
+from tasks.eigenbases.config import FitConfig
 from tasks.eigenbases.pieces import Piece, cut_into_pieces, shard_rows
 from tasks.eigenbases.tree_sum import TreeSum
 
@@ -39,39 +40,6 @@ TABLE_FILE, PLOT_FILE = "spectrum.csv", "spectrum.png"
 
 FEW_PHOTOS = 512
 """Below so many every photo's own spectrum is taken."""
-
-
-@dataclass(frozen=True, kw_only=True)
-class FitConfig:
-    """One fit of eigenbases."""
-
-    shards: str
-    """Folder or s3:// prefix that `pcakd shard` wrote."""
-    teacher: str
-    """Name or file of the teacher, as `pcakd.teacher.load_teacher` takes it."""
-    widths: Widths | None = None
-    """Eigenvectors to keep; None: the paper's widths for the teacher's backbone."""
-    split: Literal["train", "val", "all"] = "train"
-    """Which photos of the shards."""
-    limit: int | None = None
-    """Use only the first so many photos."""
-    extraction: Extraction = field(default_factory=Extraction)
-    """How photos are fed to the teacher."""
-    targets: bool = False
-    """Also write each photo's PCA targets, for distillation; a second pass, and about 2.6 MB a photo at the
-    paper's VGG widths."""
-    workers: int | None = None
-    """Number of actors; None: one for each GPU of the cluster, or without any one for each `threads` CPUs."""
-    threads: int = 1
-    """CPU threads of each actor."""
-
-    def __post_init__(self) -> None:
-        for name in ("limit", "workers", "threads"):
-            value = getattr(self, name)
-            if value is not None and value < 1:
-                raise UsageError(f"{name} is {value}: give 1 or more")
-        if self.split not in ("train", "val", "all"):
-            raise UsageError(f"split is {self.split!r}: use train, val or all")
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -1,10 +1,14 @@
 """`pcakd shard`."""
 
+from typing import Any
+
 import click
 
 from pcakd.cli.extra import need_pipeline
+from pcakd.cli.options import field_option, field_options
 from pcakd.errors import EXIT_OK, EXIT_PARTIAL
 from pcakd.photos.outcomes import OK, SHARD_STATUSES
+from pcakd.shards.config import ShardConfig
 from pcakd.units import shown_bytes
 
 EXAMPLES = """\b
@@ -27,61 +31,23 @@ row for every object of SRC, stats.json, overview.png and, last, manifest.json."
 @click.command(epilog=EXAMPLES, short_help="Turn a folder or bucket of photos into Parquet shards.")
 @click.argument("source", metavar="SRC")
 @click.argument("dest", metavar="DEST")
-@click.option(
-    "--shortest-side",
-    metavar="N",
-    type=int,
-    default=512,
-    show_default=True,
-    help="Shrink photos to this shortest side in pixels; smaller ones stay.",
-)
-@click.option(
-    "--shard-size",
-    "shard_mb",
-    metavar="MB",
-    type=int,
-    default=128,
-    show_default=True,
-    help="Megabytes of photos in a shard.",
-)
-@click.option(
-    "--limit", metavar="N", type=int, default=None, help="Take only the first N objects, in the order of their keys."
-)
-@click.option(
-    "--val-fraction",
-    metavar="F",
-    type=float,
-    default=0.05,
-    show_default=True,
-    help="Share of the photos for the validation split.",
-)
+@field_option(ShardConfig, "shortest_side")
+@field_option(ShardConfig, "shard_mb", "--shard-size", metavar="MB")
+@field_options(ShardConfig, "limit", "val_fraction")
 @click.option(
     "--retry-failed",
     is_flag=True,
     help="Take again what failed for a reason that may pass: missing, denied, unreachable, crashed, no-memory.",
 )
 @click.option("--dry-run", is_flag=True, help="List and count SRC, write nothing.")
-def shard(
-    source: str,
-    dest: str,
-    shortest_side: int,
-    shard_mb: int,
-    limit: int | None,
-    val_fraction: float,
-    retry_failed: bool,
-    dry_run: bool,
-) -> int:
+def shard(source: str, dest: str, retry_failed: bool, dry_run: bool, **options: Any) -> int:
     """Turn SRC, a folder or s3://bucket/prefix of photos, into Parquet shards under DEST.
 
     Photos are decoded whole, turned upright, shrunk and written as JPEG. Every object of SRC gets a
     status: ok, or the reason why it was left out. Same pictures count once.
     """
     need_pipeline("pcakd shard")
-    from pcakd.shards.config import ShardConfig
-
-    config = ShardConfig(
-        source=source, dest=dest, shortest_side=shortest_side, shard_mb=shard_mb, limit=limit, val_fraction=val_fraction
-    )
+    config = ShardConfig(source=source, dest=dest, **options)
     if dry_run:
         return _dry_run(config)
     from pcakd.cli.progress import progress

@@ -8,9 +8,15 @@ import yaml
 from prefect.flows import load_flow_from_entrypoint
 from pydantic import ValidationError
 
-from flows.parameters import BulkStylization, Eigenbases, Parameters, Sharding
+from flows.parameters import BulkStylization, Distillation, Eigenbases, Parameters, Sharding
 from pcakd.bulk import BucketJob, RunOptions
+from pcakd.distillation.config import DistillConfig
+from pcakd.eigenbases.options import Extraction, Widths
 from pcakd.errors import FatalError, TransientError, UsageError
+from pcakd.fields import declared, help_texts
+from pcakd.shards.config import ShardConfig
+from tasks.distillation.config import RayOptions
+from tasks.eigenbases.config import FitConfig
 from tasks.stages.run import may_pass
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -57,13 +63,47 @@ def test_a_wrong_value_is_named(model, values, named):
         model(**values)
 
 
-def test_a_bulk_jobs_form_has_the_fields_of_the_job_and_its_defaults():
-    wanted = {field.name: field for cls in (BucketJob, RunOptions) for field in fields(cls)}
-    assert list(BulkStylization.model_fields) == list(wanted)
-    for name, field in BulkStylization.model_fields.items():
-        if name != "model" and not field.is_required():
-            default = wanted[name].default
-            assert field.default == (list(default) if isinstance(default, tuple) else default), name
+@pytest.mark.parametrize(
+    ("model", "classes", "renamed"),
+    [
+        (Sharding, (ShardConfig,), {}),
+        (Eigenbases, (Extraction, FitConfig, Widths), {}),
+        (Distillation, (DistillConfig, RayOptions), {"worker_cpus": "cpus"}),
+        (BulkStylization, (BucketJob, RunOptions), {}),
+    ],
+)
+def test_a_form_says_of_each_field_what_its_dataclass_says(model, classes, renamed):
+    schema = model.model_json_schema()["properties"]
+    for name, shown in schema.items():
+        cls = next(cls for cls in classes if renamed.get(name, name) in declared(cls))
+        field = declared(cls)[renamed.get(name, name)]
+        assert shown["description"] == help_texts(cls)[field.name]
+        if not field.required and name != "model":
+            wanted = list(field.default) if isinstance(field.default, tuple) else field.default
+            assert shown["default"] == wanted, name
+        limits = next((kind for kind in shown.get("anyOf", [shown]) if kind.get("type") != "null"), {})
+        for word, limit in {"minimum": "low", "maximum": "high", "exclusiveMaximum": "below"}.items():
+            assert limits.get(word) == (getattr(field.bounds, limit) if field.bounds else None), (name, word)
+
+
+def test_a_bulk_jobs_form_has_all_fields_of_the_job_what_to_take_first():
+    names = list(BulkStylization.model_fields)
+    assert set(names) == {field.name for cls in (BucketJob, RunOptions) for field in fields(cls)}
+    assert names[:3] == ["source", "dest", "styles"]
+
+
+@pytest.mark.parametrize(
+    ("values", "words"),
+    [
+        ({"memory_limit": 1000}, "greater than or equal to"),
+        ({"max_failed": 1.5}, "whole number of items"),
+        ({"template": "{size}"}, "size"),
+        ({"source": ""}, "source"),
+    ],
+)
+def test_a_bulk_jobs_form_refuses_what_the_job_refuses(values, words):
+    with pytest.raises(ValidationError, match=words):
+        BulkStylization(**{"source": "a", "dest": "b", "styles": ["c.jpg"]} | values)
 
 
 class Ended:

@@ -67,7 +67,7 @@ def test_a_manifest_in_a_bucket_is_read(s3_server):
         ("key,style\na.jpg,fog\n", "row 1: style is 'fog': use one of evening, rain"),
         ("key,transform\na.jpg,x\n", "row 1: transform is 'x': use one of zca, ot, adain"),
         ("key,smoothing\na.jpg,x\n", "row 1: smoothing is 'x'"),
-        ("key,strength\na.jpg,2\n", "row 1: strength is '2': give a number from 0 to 1"),
+        ("key,strength\na.jpg,2\n", "row 1: strength is '2': give 0 to 1"),
         ("key,strength\na.jpg,nan\n", "row 1: strength is 'nan'"),
         ("key,strength\na.jpg,much\n", "row 1: strength is 'much'"),
         ("key\na.jpg\nb.jpg\na.jpg\n", "row 3: key 'a.jpg' is in row 1 already"),

@@ -78,7 +78,7 @@ def test_one_bad_photo_alone_ends_with_one_line_and_exit_code_2(photos, model, s
         (["content.jpg"], "Missing option '--style'"),
         (["content.jpg", "--style", "style.png", "--transform", "wct"], "'wct' is not one of"),
         (["content.jpg", "--style", "style.png", "--strength", "2"], "strength is 2.0"),
-        (["content.jpg", "--style", "style.png", "--quality", "0"], "--quality"),
+        (["content.jpg", "--style", "style.png", "--quality", "0"], "quality is"),
         (["content.jpg", "--style", "style.png", "--out", "out.xyz"], "cannot write .xyz"),
         (["content.jpg", "--style", "style.png", "--out", "content.jpg"], "is a content photo"),
         (["content.jpg", "style.png", "--style", "style.png", "--out", "o.png"], "one file for 2 contents"),

@@ -87,7 +87,7 @@ STYLE = ("--style", "x.png", "--model", "mobilenet", "--dry-run")
         (("photos", "out", *STYLE, "--limit", "many"), "'many' is not a valid integer"),
         (("photos", "out", *STYLE, "--overwrite", "yes"), "'yes' is not one of 'skip', 'replace', 'fail'"),
         (("photos", "out", *STYLE, "--transform", "x"), "'x' is not one of 'zca', 'ot', 'adain'"),
-        (("photos", "out", *STYLE, "--strength", "2"), "strength is 2.0: give a number from 0 to 1"),
+        (("photos", "out", *STYLE, "--strength", "2"), "strength is 2.0: give 0 to 1"),
         (("photos", "out", *STYLE, "--smoothing", "x"), "'x' is not one of"),
         (("photos", "out", *STYLE, "--compat", "x"), "'x' is not one of"),
         (("photos", "out", *STYLE, "--precision", "x"), "'x' is not one of"),
