@@ -31,9 +31,11 @@ def main(
 
     for teacher in teachers:
         result = distillation_pipeline(
-            sharding=Sharding(source=photos),
+            sharding=Sharding.model_validate({"source": photos}),
             teacher=teacher,
-            distillation=Distillation(recipe=recipe, judge=judge, steps=steps, workers=workers),
+            distillation=Distillation.model_validate(
+                {"recipe": recipe, "judge": judge, "steps": steps, "workers": workers}
+            ),
             workspace=workspace,
         )
         click.echo(result.model)
@@ -43,4 +45,4 @@ def main(
 if __name__ == "__main__":
     from pcakd.cli.main import run
 
-    sys.exit(run(main))  # type: ignore[arg-type]
+    sys.exit(run(main))

@@ -67,7 +67,7 @@ class Objective(nn.Module):
         judge = (judge or teacher).eval()
         if recipe.style_photos and recipe.precision == "bf16":
             # A copy, as autocast would convert the frozen weights again in every step.
-            judge = deepcopy(judge).to(torch.bfloat16).to(memory_format=torch.channels_last)  # type: ignore[call-overload]
+            judge = deepcopy(judge).to(torch.bfloat16).to(memory_format=torch.channels_last)
         self._judge = (judge,)
         for level, basis in enumerate(bases):
             self.register_buffer(f"basis{level}", basis.float(), persistent=False)
