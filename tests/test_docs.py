@@ -8,6 +8,7 @@ from functools import cache
 import click
 import pytest
 
+from pcakd.photos.outcomes import BULK_STATUSES, MAY_PASS, PENDING, SHARD_STATUSES
 from tests.tree import ROOT, modules, names_of
 
 PAGES = [
@@ -21,6 +22,9 @@ FOLDERS = "pcakd|tasks|flows|infra|tests|docs|benchmarks|[.]ci"
 
 MADE = {"infra/.env"}
 """Named, but made on the way: in no checkout."""
+
+SERVERS = {"MLFLOW_BACKEND_STORE_URI", "PREFECT_SERVER_DATABASE_CONNECTION_URL"}
+"""Variables of servers that somebody else starts."""
 
 each_page = pytest.mark.parametrize("page", PAGES, ids=lambda page: str(page.relative_to(ROOT)))
 
@@ -85,6 +89,23 @@ def test_make_targets_and_python_programs_that_are_shown_exist(page):
     for program in re.findall(rf"python -m ((?:{FOLDERS})[\w.]*)", page.read_text()):
         path = ROOT / program.replace(".", "/")
         assert path.with_suffix(".py").is_file() or (path / "__main__.py").is_file(), program
+
+
+@each_page
+def test_environment_variables_that_are_named_exist(page):
+    from infra.check.settings import OTHERS
+    from pcakd.environment import VARIABLES
+
+    for name in re.findall(r"\b(?:PCAKD|AWS|MLFLOW|PREFECT|RAY)_[A-Z0-9_]*[A-Z0-9]\b(?!_?\.\.\.)", page.read_text()):
+        assert name in VARIABLES or name in OTHERS or name in SERVERS, name
+
+
+@pytest.mark.parametrize(("name", "statuses"), [("sharding", SHARD_STATUSES), ("bulk", BULK_STATUSES)])
+def test_the_tables_of_statuses_are_those_of_the_code(name, statuses):
+    section = (ROOT / f"docs/{name}.md").read_text().partition("## Statuses\n")[2].partition("\n## ")[0]
+    rows = re.findall(r"^\| ((?!status|---)[\w, -]+) \|.*\| ?([\w ]*) ?\|$", section, re.MULTILINE)
+    told = {status: again.strip() == "yes" for names, again in rows for status in names.split(", ")}
+    assert told == {status: status in MAY_PASS for status in statuses if status != PENDING}
 
 
 @each_page

@@ -25,17 +25,6 @@ def test_each_way_to_a_first_job_is_under_ten_commands():
         assert 5 <= len(lines) < 10, lines
 
 
-def test_variables_that_the_pages_name_exist():
-    from infra.check.settings import OTHERS
-    from pcakd.environment import VARIABLES
-
-    for page in PAGES:
-        for name in re.findall(
-            r"\b(?:PCAKD|AWS|MLFLOW|PREFECT|RAY)_[A-Z0-9_]*[A-Z0-9]\b(?!_?\.\.\.)", page.read_text()
-        ):
-            assert name in VARIABLES or name in OTHERS, f"{page.name}: {name}"
-
-
 def test_the_sizing_table_is_what_was_measured():
     measured = json.loads((ROOT / "docs" / "measurements" / "performance.json").read_text())["models"]
     rows = re.findall(r"^\| (\d+)×(\d+) \| ([\d,]+) \| ([\d,]+) \|$", PAGES[0].read_text(), re.MULTILINE)
