@@ -50,7 +50,7 @@ def _groups(rows: Iterable[dict[str, Any]]) -> Iterator[list[dict[str, Any]]]:
 
 
 def write_listing(storage: Storage, key: str, entries: Iterable[ObjectInfo]) -> tuple[int, str]:
-    """Write a listing as it arrives, in bounded memory; (number of objects, SHA-256 of the entries)."""
+    """Write a listing as it arrives, in bounded memory; (number of objects, its `listing_digest`)."""
     digest, count = hashlib.sha256(), 0
     entries = iter(entries)
     with parquet_writer(storage, key, LISTING_SCHEMA) as writer:
@@ -61,11 +61,23 @@ def write_listing(storage: Storage, key: str, entries: Iterable[ObjectInfo]) -> 
                 "etag": [entry.etag for entry in chunk],
                 "mtime": [entry.mtime for entry in chunk],
             }
-            for row in zip(*columns.values(), strict=True):
-                digest.update(repr(row).encode())
+            for entry in chunk:
+                digest.update(_identity(entry))
             writer.write_table(pa.table(columns, LISTING_SCHEMA), row_group_size=len(chunk))
             count += len(chunk)
     return count, digest.hexdigest()
+
+
+def listing_digest(entries: Iterable[ObjectInfo]) -> str:
+    """SHA-256 over key, size and ETag of objects in the order of their listing."""
+    digest = hashlib.sha256()
+    for entry in entries:
+        digest.update(_identity(entry))
+    return digest.hexdigest()
+
+
+def _identity(entry: ObjectInfo) -> bytes:
+    return f"{entry.key}\0{entry.size}\0{entry.etag}\n".encode(errors="surrogateescape")
 
 
 def read_listing(storage: Storage, key: str) -> Iterator[ObjectInfo]:

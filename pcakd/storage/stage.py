@@ -8,14 +8,18 @@ if (manifest := output.finished()) is None:
 
 import hashlib
 import json
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
+from contextlib import suppress
 from dataclasses import dataclass, field
 from typing import Any
 
-from pcakd.errors import FatalError
+from pcakd.errors import FatalError, PcakdError
 from pcakd.storage.base import Storage
 
 MANIFEST = "manifest.json"
+
+Finish = Callable[[Mapping[str, Any]], dict[str, Any]]
+"""Writes a stage's manifest, given its content, and returns it; refuses where another run has taken the stage over."""
 
 
 def canonical_json(value: Any) -> bytes:
@@ -49,16 +53,11 @@ def write_manifest(storage: Storage, manifest: Mapping[str, Any]) -> None:
     storage.write(MANIFEST, canonical_json(manifest))
 
 
-def finished(workspace: Storage, stage: str, key: str) -> dict[str, Any] | None:
-    """The manifest of `<workspace>/<stage>/<key>/`, None while that stage is not finished."""
-    return read_manifest(workspace.sub(f"{stage}/{key}"))
-
-
 @dataclass(frozen=True, kw_only=True)
 class StageOutput:
-    """Where one run of a stage writes.
+    """Where one run of a stage writes, and by which key it is found again.
 
-    storage: `<workspace>/<stage>/<key>/`.
+    storage: `<workspace>/<stage>/<key>/`, or a place that a user chose for this one output.
     """
 
     storage: Storage
@@ -72,22 +71,33 @@ class StageOutput:
         cls, workspace: Storage, stage: str, *, inputs: Mapping[str, str], params: Mapping[str, Any]
     ) -> "StageOutput":
         """The output that belongs to these inputs (name → digest) and parameters."""
-        key = stage_key(inputs, params)
-        return cls(storage=workspace.sub(f"{stage}/{key}"), stage=stage, key=key, inputs=inputs, params=params)
+        return cls.at(workspace.sub(f"{stage}/{stage_key(inputs, params)}"), stage, inputs=inputs, params=params)
+
+    @classmethod
+    def at(cls, storage: Storage, stage: str, *, inputs: Mapping[str, str], params: Mapping[str, Any]) -> "StageOutput":
+        """The same output at a place that a user chose."""
+        return cls(storage=storage, stage=stage, key=stage_key(inputs, params), inputs=inputs, params=params)
 
     def finished(self) -> dict[str, Any] | None:
-        """The manifest of an earlier run that finished, else None."""
-        return read_manifest(self.storage)
+        """The manifest of an earlier run that finished in a workspace's folder, which bears the key; else None."""
+        manifest = read_manifest(self.storage)
+        return manifest if manifest is None or manifest.get("key") == self.key else self.adopt(manifest)
+
+    def adopt(self, manifest: Mapping[str, Any]) -> dict[str, Any]:
+        """The manifest of this output that was written under another key, under this one.
+
+        Shards and eigenbases had a key in the manifest beside that of their folder, made from other inputs.
+        """
+        adopted = {**manifest, **self._identity()}
+        with suppress(PcakdError):  # who may only read the workspace uses what he has read
+            write_manifest(self.storage, adopted)
+        return adopted
 
     def finish(self, content: Mapping[str, Any]) -> dict[str, Any]:
         """Write the manifest, last: `content` beside stage, key, inputs and params. Returns it."""
-        manifest = {
-            "format": 1,
-            "stage": self.stage,
-            "key": self.key,
-            "inputs": dict(self.inputs),
-            "params": dict(self.params),
-            **content,
-        }
+        manifest = {"format": 1, **self._identity(), **content}
         write_manifest(self.storage, manifest)
         return manifest
+
+    def _identity(self) -> dict[str, Any]:
+        return {"stage": self.stage, "key": self.key, "inputs": dict(self.inputs), "params": dict(self.params)}

@@ -13,13 +13,13 @@ from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any, Literal
 
 from pcakd.eigenbases.files import eigenbases_bytes, eigenbases_digest, moments_bytes, moments_from
-from pcakd.eigenbases.options import Widths
+from pcakd.eigenbases.options import Extraction, Widths
 from pcakd.eigenbases.pca import Eigenbases, Moments, RankWarning, fit
 from pcakd.eigenbases.spectrum import spectrum_csv, spectrum_png
 from pcakd.errors import CheckpointError, UsageError
 from pcakd.shards import open_dataset
 from pcakd.storage import Storage
-from pcakd.storage.stage import MANIFEST, StageOutput, stage_key
+from pcakd.storage.stage import MANIFEST, Finish, StageOutput, read_manifest, stage_key
 from pcakd.student.network import DEFAULT_CHANNELS
 from pcakd.teacher import Teacher, load_teacher
 from tasks.cluster.actors import scatter
@@ -51,8 +51,12 @@ class FitResult:
     reused: Literal["nothing", "moments", "all"]
 
 
-def fit_eigenbases(config: FitConfig, output: Storage, *, progress: Progress = no_progress) -> FitResult:
+def fit_eigenbases(
+    config: FitConfig, output: Storage, *, progress: Progress = no_progress, finish: Finish | None = None
+) -> FitResult:
     """Fit eigenbases and write them into `output`, manifest last.
+
+    finish: writes the manifest; None: without asking anybody.
 
     A finished fit of the same photos, teacher and parameters is returned as it is; where only the widths
     differ, the moments in `output` are used again and no photo is read.
@@ -63,12 +67,14 @@ def fit_eigenbases(config: FitConfig, output: Storage, *, progress: Progress = n
     widths.check(teacher.channels)
     dataset = open_dataset(config.shards)
     pieces = cut_into_pieces(shard_rows(dataset, config.split), limit=config.limit)
+    inputs = {"shards": dataset.digest, "teacher": teacher.digest}
+    stage = StageOutput.at(output, STAGE, inputs=inputs, params=key_params(config))
     if sum(len(piece) for piece in pieces) < FEW_PHOTOS:
         config = replace(config, extraction=replace(config.extraction, spectrum_every=1))
-    inputs = {"shards": dataset.digest, "teacher": teacher.digest}
     facts = {"inputs": inputs, "params": _pass_params(config)}
-    stage = _stage(output, inputs, widths, config)
-    if (manifest := stage.finished()) is not None:
+    if (manifest := read_manifest(output)) is not None:
+        if manifest.get("key") == _former_key(inputs, widths, config):
+            manifest = stage.adopt(manifest)
         if manifest.get("key") == stage.key:
             return FitResult(manifest=manifest, photos_per_second=None, reused="all")
         output.delete(MANIFEST)
@@ -99,7 +105,7 @@ def fit_eigenbases(config: FitConfig, output: Storage, *, progress: Progress = n
     output.write(EIGENBASES_FILE, eigenbases_bytes(bases))
     output.write(TABLE_FILE, spectrum_csv(bases).encode())
     output.write(PLOT_FILE, spectrum_png(bases, title=f"Eigenbases of {teacher.name} over {bases.photos:,} photos"))
-    manifest = stage.finish(
+    manifest = (finish or stage.finish)(
         {
             "photos": moments.photos,
             "left_out": left_out,
@@ -148,13 +154,33 @@ def fit_moments(
     return bases, [str(warning.message) for warning in caught if issubclass(warning.category, RankWarning)]
 
 
-def _stage(output: Storage, inputs: dict[str, str], widths: Widths, config: FitConfig) -> StageOutput:
+def key_params(config: FitConfig) -> dict[str, Any]:
+    """What a fit's key is made of beside photos and teacher: what was asked for, as it was asked for."""
+    asked = config.widths
+    params: dict[str, Any] = {
+        "crop": config.extraction.crop,
+        "limit": config.limit,
+        "channels": list(asked.channels) if asked and asked.channels else None,
+        "variance": asked and asked.variance,
+    }
+    # Left out where they are the defaults: the keys of outputs that are there know nothing of them.
+    if config.extraction.spectrum_every != Extraction.spectrum_every:
+        params["spectrum_every"] = config.extraction.spectrum_every
+    if config.split != "train":
+        params["split"] = config.split
+    if config.targets:
+        params["targets"] = True
+    return params
+
+
+def _former_key(inputs: dict[str, str], widths: Widths, config: FitConfig) -> str:
+    """The key that the manifest of such a fit had when it was made from other parameters than its folder's."""
     params = _pass_params(config) | {
         "channels": list(widths.channels) if widths.channels else None,
         "variance": widths.variance,
         "targets": config.targets,
     }
-    return StageOutput(storage=output, stage=STAGE, key=stage_key(inputs, params), inputs=inputs, params=params)
+    return stage_key(inputs, params)
 
 
 def _pass_params(config: FitConfig) -> dict[str, Any]:

@@ -7,12 +7,10 @@ from pcakd.eigenbases.pca import Widths
 from pcakd.shards import open_dataset
 from pcakd.storage.stage import StageOutput
 from pcakd.teacher import load_teacher
-from tasks.eigenbases.job import EIGENBASES_FILE, PLOT_FILE, TABLE_FILE, FitConfig, fit_eigenbases
+from tasks.eigenbases.job import EIGENBASES_FILE, PLOT_FILE, STAGE, TABLE_FILE, FitConfig, fit_eigenbases, key_params
 from tasks.stages.run import StageResult, StageWork, run_stage, send_files, stage_task
 from tasks.stages.session import Session
 from tasks.tracking import Tracker
-
-STAGE = "eigenbases"
 
 
 @stage_task("fit-eigenbases")
@@ -34,12 +32,12 @@ def eigenbases_stage(
         session.workspace,
         STAGE,
         inputs={"shards": open_dataset(shards).digest, "teacher": loaded.digest},
-        params={"crop": crop, "limit": limit, "channels": channels and list(channels), "variance": variance},
+        params=key_params(config),
     )
 
     def make(work: StageWork) -> dict[str, Any]:
         session.attach_ray()
-        return fit_eigenbases(config, work.storage).manifest
+        return fit_eigenbases(config, work.storage, finish=work.finish).manifest
 
     return run_stage(session, output, make, report)
 

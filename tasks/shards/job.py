@@ -14,7 +14,7 @@ listing is the objects whose failure may pass, its shards come after the existin
 import json
 import time
 from collections import defaultdict
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import suppress
 from dataclasses import dataclass, field
 from itertools import islice
@@ -28,9 +28,9 @@ from pcakd.shards.config import FORMAT, ShardConfig
 from pcakd.shards.dataset import ShardDataset, ShardInfo
 from pcakd.shards.plan import Part, Photos, cut_into_parts, first_of_each, lay_into_shards
 from pcakd.shards.schema import SPLITS
-from pcakd.shards.tables import read_listing, write_listing
+from pcakd.shards.tables import listing_digest, read_listing, write_listing
 from pcakd.storage import ObjectInfo, Storage, open_places
-from pcakd.storage.stage import canonical_json, read_manifest, stage_key, write_manifest
+from pcakd.storage.stage import Finish, StageOutput, canonical_json, read_manifest, stage_key
 from pcakd.storage.tally import Tally
 from tasks.cluster.attach import ray_cluster
 from tasks.cluster.calls import run_all
@@ -39,6 +39,7 @@ from tasks.shards.objects import Homes, read_outcomes, write_objects
 from tasks.shards.pack import pack_shard
 from tasks.shards.part import PartJob, PartResult, do_part, outcome_file, probe
 
+STAGE = "shards"
 WORK = "_work"
 LISTING = "listing.parquet"
 JOB = "job.json"
@@ -75,11 +76,21 @@ class ShardReport:
         return sum(self.counts["status"].get(status, 0) for status in MAY_PASS)
 
 
-def shard_dataset(config: ShardConfig, *, retry_failed: bool = False, progress: Progress = no_progress) -> ShardReport:
+def shard_dataset(
+    config: ShardConfig,
+    *,
+    retry_failed: bool = False,
+    progress: Progress = no_progress,
+    inputs: Mapping[str, str] | None = None,
+    finish: Finish | None = None,
+) -> ShardReport:
     """Shard a source; go on where an earlier run of the same job stopped; return at once where it is finished.
 
+    inputs: what the caller has listed the source as, {"source": ..., "listing": ...}; None: as it is listed now.
+    finish: writes the manifest; None: without asking anybody.
+
     Raises UsageError when the destination holds something else, AccessError and NotFoundError for
-    what cannot be used at all, TransientError when the storage is away.
+    what cannot be used at all, TransientError when the storage is away or the source has changed since `inputs`.
     """
     source, dest = open_places(config.source, config.dest)
     manifest = read_manifest(dest)
@@ -90,11 +101,13 @@ def shard_dataset(config: ShardConfig, *, retry_failed: bool = False, progress: 
             return ShardReport(manifest=manifest, counts=json.loads(dest.read(STATS)))
     base = None if manifest is None else ShardDataset(dest, manifest)
     generation = _Generation(config, source, dest, base, progress)
+    generation.begin(inputs)
     with ray_cluster():
-        report = generation.run()
+        report = generation.run(finish)
         if base is None and retry_failed and report.may_pass:
-            base = ShardDataset(dest, report.manifest)
-            report = _Generation(config, source, dest, base, progress).run()
+            generation = _Generation(config, source, dest, ShardDataset(dest, report.manifest), progress)
+            generation.begin()
+            report = generation.run()
     return report
 
 
@@ -151,11 +164,22 @@ class _Generation:
             val_fraction=config.val_fraction,
             max_pixels=config.max_pixels,
         )
-        self.snapshot = self._snapshot()
+        self.snapshot: dict[str, Any] = {}
         self.steps: dict[str, float] = defaultdict(float)
         self.processed = 0
 
-    def run(self) -> ShardReport:
+    def begin(self, expected: Mapping[str, str] | None = None) -> None:
+        """Take the snapshot of the listing: that of an interrupted run, else a new one.
+
+        expected: the inputs that it must have. Raises TransientError where they have changed.
+        """
+        self.snapshot = self._interrupted(expected) or self._new_snapshot()
+        if expected is not None and self.snapshot["inputs"] != expected:
+            self.work.clear()
+            raise TransientError(f"{self.source}: changed while it was listed; the same command lists it again")
+
+    def run(self, finish: Finish | None = None) -> ShardReport:
+        """Work through the snapshot. finish: writes the manifest."""
         started = time.monotonic()
         photos, part_count = self._run_parts(self.snapshot["objects"])
         known = self._known_hashes()
@@ -170,9 +194,10 @@ class _Generation:
         outcomes = read_outcomes(self.work, part_count)
         counts, objects_digest = write_objects(self.dest, objects_file, outcomes, homes, self.base)
         seconds = time.monotonic() - started
-        manifest = self._manifest(splits, {"file": objects_file, "sha256": objects_digest}, counts)
-        self._report(manifest, counts, seconds)
-        write_manifest(self.dest, manifest)
+        content = self._content(splits, {"file": objects_file, "sha256": objects_digest}, counts)
+        self._report(content, counts, seconds)
+        output = StageOutput.at(self.dest, STAGE, inputs=self.snapshot["inputs"], params=self.config.params())
+        manifest = (finish or output.finish)(content)
         _clean_up(self.dest, manifest)
         return ShardReport(
             manifest=manifest,
@@ -183,14 +208,23 @@ class _Generation:
             steps=dict(self.steps),
         )
 
-    def _snapshot(self) -> dict[str, Any]:
-        """The job's record, with its listing: those of an interrupted run, else written now."""
-        if self.work.exists(JOB):
-            record = json.loads(self.work.read(JOB))
-            if record["generation"] == self.number:
-                _check_same(self.config, self.source, record["params"], record["source"], self.dest)
-                _sweep(self.dest)
-                return record
+    def _interrupted(self, expected: Mapping[str, str] | None) -> dict[str, Any] | None:
+        """The record of an interrupted run of the same generation, of the expected inputs; None where there is none."""
+        if not self.work.exists(JOB):
+            return None
+        record = json.loads(self.work.read(JOB))
+        if record["generation"] != self.number:
+            return None
+        _check_same(self.config, self.source, record["params"], record["source"], self.dest)
+        if "inputs" not in record:  # written when a job's key was made of other inputs
+            record["inputs"] = self._inputs(listing_digest(read_listing(self.work, LISTING)))
+        if expected is not None and record["inputs"] != expected:
+            return None
+        _sweep(self.dest)
+        return record
+
+    def _new_snapshot(self) -> dict[str, Any]:
+        """The job's record, with its listing, written now."""
         if self.base is None:
             stranger = next((entry.key for entry in self.dest.list() if not entry.key.startswith(f"{WORK}/")), None)
             if stranger is not None:
@@ -205,10 +239,14 @@ class _Generation:
             "params": self.config.params(),
             "generation": self.number,
             "objects": count,
-            "listing": digest,
+            "inputs": self._inputs(digest),
         }
         self.work.write(JOB, canonical_json(record))
         return record
+
+    def _inputs(self, listing: str) -> dict[str, str]:
+        """What the dataset is made from; later generations retry parts of the first one's listing."""
+        return self.base.manifest["inputs"] if self.base else {"source": self.source.uri(), "listing": listing}
 
     def _entries(self) -> Iterator[ObjectInfo]:
         if self.base is None:
@@ -286,9 +324,9 @@ class _Generation:
             }
         return splits
 
-    def _manifest(self, splits: dict, objects: dict, counts: dict) -> dict[str, Any]:
+    def _content(self, splits: dict, objects: dict, counts: dict) -> dict[str, Any]:
+        """The manifest's, beside what every stage's has."""
         contents = {shard["file"]: shard["sha256"] for split in splits.values() for shard in split["shards"]}
-        inputs = {"listing": self.base.manifest["inputs"]["listing"] if self.base else self.snapshot["listing"]}
         total = sum(counts["status"].values())
         if sum(split["rows"] for split in splits.values()) != counts["status"].get(OK, 0):
             raise FatalError(
@@ -296,10 +334,6 @@ class _Generation:
             )
         return {
             "format": FORMAT,
-            "stage": "shards",
-            "key": stage_key(inputs, self.config.params()),
-            "inputs": inputs,
-            "params": self.config.params(),
             "source": self.source.uri(),
             "generation": self.number,
             "digest": stage_key(contents, {}),
@@ -308,11 +342,11 @@ class _Generation:
             "status": counts["status"],
         }
 
-    def _report(self, manifest: dict, counts: dict, seconds: float) -> None:
+    def _report(self, content: dict, counts: dict, seconds: float) -> None:
         from pcakd.shards.report import draw_overview
 
         self.dest.write(STATS, canonical_json(counts))
-        self.dest.write(OVERVIEW, draw_overview(counts, _sample(ShardDataset(self.dest, manifest))))
+        self.dest.write(OVERVIEW, draw_overview(counts, _sample(ShardDataset(self.dest, content))))
         run = {"seconds": round(seconds, 3), "processed": self.processed, "steps": dict(self.steps)}
         self.dest.write(RUN, canonical_json(run))
 

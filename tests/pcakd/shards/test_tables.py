@@ -2,7 +2,7 @@ import pytest
 
 from pcakd.errors import UsageError
 from pcakd.shards import ShardConfig, split_of
-from pcakd.shards.tables import ROW_GROUP_BYTES, read_listing, write_listing, write_shard
+from pcakd.shards.tables import ROW_GROUP_BYTES, listing_digest, read_listing, write_listing, write_shard
 from pcakd.storage import ObjectInfo, open_storage
 from pcakd.storage.parquet import open_parquet
 
@@ -37,6 +37,7 @@ def test_a_listing_comes_back_in_order_and_its_hash_depends_on_every_entry(tmp_p
     count, digest = write_listing(storage, "l.parquet", iter(entries))
     assert count == 25_000
     assert list(read_listing(storage, "l.parquet")) == entries
+    assert digest == listing_digest(entries) == listing_digest(read_listing(storage, "l.parquet"))
     assert write_listing(storage, "m.parquet", entries[:-1])[1] != digest
     assert write_listing(storage, "m.parquet", entries) == (count, digest)
 
