@@ -2,14 +2,14 @@
 
 import json
 import tomllib
-from dataclasses import asdict, dataclass, fields
+from dataclasses import asdict, dataclass
 from importlib import resources
 from pathlib import Path
-from typing import Any, Literal, NamedTuple
+from typing import Annotated, Any, Literal, NamedTuple
 
-from pcakd.checks import one_of
 from pcakd.errors import UsageError
-from pcakd.student.network import DEFAULT_CHANNELS, LEVELS, Backbone
+from pcakd.fields import Bounds, check_fields, check_kinds
+from pcakd.student.network import LEVELS, Backbone
 
 STYLE_FIELDS = ("style", "structure", "style_photos", "style_every", "style_crop")
 """Fields that do nothing while `style_photos` is 0."""
@@ -32,133 +32,102 @@ class Recipe:
     seed: int = 0
     """Decides the photos' order, crops, flips, grades and random weights."""
 
-    crop: int = 128
+    crop: Annotated[int, Bounds(32)] = 128
     """Side of the square training crops, pixels; a multiple of 16."""
-    batch: int = 8
+    batch: Annotated[int, Bounds(1)] = 8
     """Crops in one step, over all workers together."""
-    flip: float = 0.5
+    flip: Annotated[float, Bounds(0, 1)] = 0.5
     """Probability that a crop is mirrored."""
 
     init: Literal["teacher", "random"] = "teacher"
     """"teacher": closed form, layer by layer; "random": PyTorch's own."""
-    init_photos: int = 64
+    init_photos: Annotated[int, Bounds(1)] = 64
     """Crops that the closed form and the scales are computed from."""
-    bias_sigmas: float = 2.0
+    bias_sigmas: Annotated[float, Bounds(0)] = 2.0
     """Standard deviations by which closed-form biases are raised, so that the ReLU passes most values."""
     coordinates: Literal["whitened", "plain"] = "whitened"
     """What the optimizer turns: each convolution's weights against decorrelated inputs of unit variance, or as
     they are."""
-    whitening_ridge: float = 1e-3
+    whitening_ridge: Annotated[float, Bounds(0)] = 1e-3
     """Share of the mean input variance added before whitening; keeps rare directions from exploding."""
 
     pair_steps: tuple[int, int, int, int] = (200, 200, 200, 200)
     """Steps of each block pair, 0..3, trained one after the other with the earlier ones frozen."""
-    joint_steps: int = 0
+    joint_steps: Annotated[int, Bounds(0)] = 0
     """Steps with all block pairs trained together, after the pairs."""
 
     optimizer: Literal["adam", "adamw"] = "adam"
     """The update rule."""
     betas: tuple[float, float] = (0.9, 0.99)
     """Adam's decay rates of the first and second moment."""
-    weight_decay: float = 0.0
+    weight_decay: Annotated[float, Bounds(0)] = 0.0
     """AdamW's decay a unit of rate."""
-    encoder_rate: float = 0.003
+    encoder_rate: Annotated[float, Bounds(0)] = 0.003
     """Peak learning rate of encoder blocks; 0 freezes them. In whitened coordinates divided by √fan-in."""
-    decoder_rate: float = 0.01
+    decoder_rate: Annotated[float, Bounds(0)] = 0.01
     """Peak learning rate of decoder blocks, likewise. Higher: the closed form leaves the decoder more to learn."""
-    warmup_steps: int = 50
+    warmup_steps: Annotated[int, Bounds(0)] = 50
     """Steps of linear warm-up of each phase."""
-    final_rate: float = 0.02
+    final_rate: Annotated[float, Bounds(0, 1)] = 0.02
     """Share of the peak rate left at a phase's end; the way there is a cosine."""
-    clip_norm: float = 20.0
+    clip_norm: Annotated[float, Bounds(0)] = 20.0
     """Gradient norm above which gradients are scaled down; 0: never."""
-    ema: float = 0.998
+    ema: Annotated[float, Bounds(0, 1)] = 0.998
     """Decay a step of the weights' moving average, which is what is validated and saved; 0: none."""
     precision: Literal["bf16", "fp32"] = "bf16"
     """Precision of convolutions; losses, covariances and weights are always fp32."""
 
-    distill: float = 1.0
+    distill: Annotated[float, Bounds(0)] = 1.0
     """Weight of the distillation loss: student features against the teacher's in k coordinates, each centred photo
     by photo, as a share of the teacher's variance, summed over levels."""
-    image: float = 100.0
+    image: Annotated[float, Bounds(0)] = 100.0
     """Weight of the mean squared error of the reconstructed picture, range [0, 1]."""
-    feature: float = 0.1
+    feature: Annotated[float, Bounds(0)] = 0.1
     """Weight of the decoder's error against the encoder's features, as a share of their variance, from pair 1 on."""
-    perceptual: float = 0.0
+    perceptual: Annotated[float, Bounds(0)] = 0.0
     """Weight of the teacher's view of the reconstruction, as a share of its variance, from pair 1 on. Costs a
     teacher pass with gradients."""
-    graded: float = 100.0
+    graded: Annotated[float, Bounds(0)] = 100.0
     """Weight of the mean squared error of transferred pictures whose truth is known."""
-    style: float = 1.0
+    style: Annotated[float, Bounds(0)] = 1.0
     """Weight of the Gram loss of photos transferred to another's look, relative and a mean over levels as in
     `pcakd.evaluation`, in the teacher's features or those of another network ("judge"). Costs a pass with gradients."""
-    structure: float = 3.0
+    structure: Annotated[float, Bounds(0)] = 3.0
     """Weight of 1 - SSIM of the luminance of those results, guided filter included, against their content."""
-    teacher_photos: int = 8
+    teacher_photos: Annotated[int, Bounds(0)] = 8
     """Crops of a step, over all workers, that the teacher sees; fewer where it costs more than the student."""
-    graded_photos: int = 0
+    graded_photos: Annotated[int, Bounds(0)] = 0
     """Crops of a step, over all workers, that are transferred to their own random colour grade instead of merely
     reconstructed."""
-    style_photos: int = 0
+    style_photos: Annotated[int, Bounds(0)] = 0
     """Pairs of photos a step, over all workers and beside the batch, the one transferred to the look of the other."""
-    style_every: int = 1
+    style_every: Annotated[int, Bounds(1)] = 1
     """Steps from one with such pairs to the next: a pair costs as much as many crops."""
-    style_crop: int = 256
+    style_crop: Annotated[int, Bounds(32)] = 256
     """Side of their square crops, pixels; a multiple of 16. Large: statistics of few positions say little."""
 
-    validate_every: int = 250
+    validate_every: Annotated[int, Bounds(1)] = 250
     """Steps between validations on held-out photos."""
-    validation_photos: int = 16
+    validation_photos: Annotated[int, Bounds(1)] = 16
     """Held-out photos that are validated on."""
-    checkpoint_every: int = 250
+    checkpoint_every: Annotated[int, Bounds(1)] = 250
     """Steps between saved training states."""
-    divergence: float = 10.0
+    divergence: Annotated[float, Bounds(above=1)] = 10.0
     """A loss this many times its moving average, or one that is not a number, ends the run with the last good
     state."""
 
     def __post_init__(self) -> None:
-        one_of("backbone", self.backbone, DEFAULT_CHANNELS)
-        one_of("init", self.init, ("teacher", "random"))
-        one_of("coordinates", self.coordinates, ("whitened", "plain"))
-        one_of("optimizer", self.optimizer, ("adam", "adamw"))
-        one_of("precision", self.precision, ("bf16", "fp32"))
         object.__setattr__(self, "pair_steps", tuple(self.pair_steps))
         object.__setattr__(self, "betas", tuple(self.betas))
-        if len(self.pair_steps) != LEVELS or min(self.pair_steps) < 0 or self.joint_steps < 0:
-            raise UsageError(f"pair_steps are {self.pair_steps}, joint_steps {self.joint_steps}: give 4 counts and one")
+        check_fields(self)
+        if len(self.pair_steps) != LEVELS or min(self.pair_steps) < 0:
+            raise UsageError(f"pair_steps are {self.pair_steps}: give {LEVELS} counts, 0 or more")
         for name in ("crop", "style_crop"):
-            if getattr(self, name) % 16 or getattr(self, name) < 32:
+            if getattr(self, name) % 16:
                 raise UsageError(f"{name} is {getattr(self, name)}: give a multiple of 16, 32 or more")
-        for name, low in {"batch": 1, "init_photos": 1, "validation_photos": 1}.items():
-            if getattr(self, name) < low:
-                raise UsageError(f"{name} is {getattr(self, name)}: give {low} or more")
-        for name in ("validate_every", "checkpoint_every", "style_every"):
-            if getattr(self, name) < 1:
-                raise UsageError(f"{name} is {getattr(self, name)}: give 1 or more steps")
         for name in ("teacher_photos", "graded_photos"):
-            if not 0 <= getattr(self, name) <= self.batch:
+            if getattr(self, name) > self.batch:
                 raise UsageError(f"{name} is {getattr(self, name)}: give 0 to batch ({self.batch})")
-        if self.style_photos < 0:
-            raise UsageError(f"style_photos is {self.style_photos}: give 0 or more")
-        for name in ("flip", "final_rate", "ema"):
-            if not 0 <= getattr(self, name) <= 1:
-                raise UsageError(f"{name} is {getattr(self, name)}: give 0 to 1")
-        positive = ("encoder_rate", "decoder_rate", "clip_norm", "weight_decay", "whitening_ridge", "warmup_steps")
-        for name in (
-            *positive,
-            "distill",
-            "image",
-            "feature",
-            "perceptual",
-            "graded",
-            "style",
-            "structure",
-            "bias_sigmas",
-        ):
-            if getattr(self, name) < 0:
-                raise UsageError(f"{name} is {getattr(self, name)}: give 0 or more")
-        if self.divergence <= 1:
-            raise UsageError(f"divergence is {self.divergence}: give a factor above 1")
 
     def phases(self) -> list[Phase]:
         """What is trained, in order; phases of no steps are left out."""
@@ -182,15 +151,7 @@ class Recipe:
     @classmethod
     def from_dict(cls, values: dict[str, Any], name: str = "recipe") -> "Recipe":
         """A recipe from plain values. Raises UsageError naming the field."""
-        known = {field.name: field for field in fields(cls)}
-        if unknown := sorted(set(values) - set(known)):
-            raise UsageError(f"{name}: has no field {unknown[0]!r}; fields are {', '.join(known)}")
-        for key, value in values.items():
-            default = known[key].default
-            wanted: tuple[type, ...] = (int, float) if isinstance(default, float) else (type(default),)
-            wanted = (list, tuple) if isinstance(default, tuple) else wanted
-            if not isinstance(value, wanted) or isinstance(value, bool):
-                raise UsageError(f"{name}: {key} is {value!r}: give a {wanted[0].__name__}, like {default!r}")
+        check_kinds(values, cls, name)
         try:
             return cls(**values)
         except UsageError as error:

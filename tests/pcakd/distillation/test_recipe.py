@@ -21,7 +21,7 @@ def test_the_shipped_recipes_are_valid_and_say_everything(name):
         ("crop = 100", "crop is 100: give a multiple of 16"),
         ('init = "magic"', "init is 'magic': use one of teacher, random"),
         ("rate = 1", "no field 'rate'"),
-        ('batch = "many"', "batch is 'many': give a int"),
+        ('batch = "many"', "batch is 'many': give a whole number"),
         ("graded_photos = 99", "graded_photos is 99: give 0 to batch"),
         ("pair_steps = [1, 2]", "pair_steps"),
         ("batch = ", "is not a TOML file"),
