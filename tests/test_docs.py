@@ -40,6 +40,11 @@ def test_links_lead_to_files_and_headings_that_are_there(page):
             assert heading in anchors, f"{target}#{heading}"
 
 
+def test_the_readme_leads_to_every_page():
+    told = (ROOT / "README.md").read_text()
+    assert [page for page in PAGES[1:] if f"({page.relative_to(ROOT)})" not in told] == []
+
+
 @each_page
 def test_paths_that_are_named_exist(page):
     for path in re.findall(rf"(?<![\w/:.@<>-])((?:{FOLDERS})/[\w./-]*[\w/])(?![\w/<*])", page.read_text()):
