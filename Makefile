@@ -40,6 +40,7 @@ check: $(STAMP)  ## Lint, format check, types, layers and names, pages, and the 
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy
+	$(BIN)/vulture
 	$(BIN)/python -m pytest -q tests/test_layers.py tests/test_names.py tests/test_docs.py
 	$(BIN)/python -m infra.check
 

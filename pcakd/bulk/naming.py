@@ -66,11 +66,6 @@ def output_key(
     return _safe(raw, max_bytes)
 
 
-def output_format(output: str) -> str:
-    """Pillow's name of the format that an output key of `output_key` asks for."""
-    return FORMATS[PurePosixPath(output).suffix.lower()]
-
-
 def check_template(template: str) -> None:
     """Raise UsageError for a template with anything but the known fields, or with no field that tells objects apart."""
     try:

@@ -3,15 +3,12 @@
 They are all that the distill loss needs of the teacher, in k channels instead of C.
 """
 
-from collections.abc import Iterator
-from typing import Any, NamedTuple
+from typing import Any
 
 import numpy as np
 import pyarrow as pa
 
-from pcakd.eigenbases.extraction import Crop, Cut
-from pcakd.storage import Storage
-from pcakd.storage.parquet import open_parquet
+from pcakd.eigenbases.extraction import Cut
 from pcakd.student.network import LEVELS
 
 TARGETS_SCHEMA = pa.schema(
@@ -26,14 +23,6 @@ TARGETS_SCHEMA = pa.schema(
 little-endian, C order, of shape0 ... = (k, h, w)."""
 
 
-class Targets(NamedTuple):
-    """One photo's targets."""
-
-    key: str
-    crop: Crop
-    levels: list[np.ndarray]  # level l: float16 k×h×w, centred
-
-
 def target_row(cut: Cut, levels: list[np.ndarray]) -> dict[str, Any]:
     """A row of TARGETS_SCHEMA."""
     crop = cut.crop
@@ -43,15 +32,3 @@ def target_row(cut: Cut, levels: list[np.ndarray]) -> dict[str, Any]:
         row[f"shape{level}"] = list(values.shape)
         row[f"level{level}"] = values.astype("<f2").tobytes()
     return row
-
-
-def read_targets(storage: Storage, key: str) -> Iterator[Targets]:
-    """The targets in one file, in order, a row group in memory at a time. Raises NotFoundError, FatalError."""
-    with open_parquet(storage, key) as file:
-        for group in range(file.num_row_groups):
-            for row in file.read_row_group(group).to_pylist():
-                crop = Crop(top=row["top"], left=row["left"], height=row["height"], width=row["width"])
-                levels = [
-                    np.frombuffer(row[f"level{level}"], "<f2").reshape(row[f"shape{level}"]) for level in range(LEVELS)
-                ]
-                yield Targets(row["key"], crop, levels)

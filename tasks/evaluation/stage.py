@@ -1,6 +1,5 @@
 """A student → its scores on photos whose right answer is known, and on pairs."""
 
-import json
 import logging
 from pathlib import Path
 from tempfile import TemporaryDirectory
@@ -161,8 +160,3 @@ def style_loss(teacher: str | None) -> StyleLoss | None:
     except (UsageError, TransientError) as error:
         logging.getLogger("pcakd").warning("no style losses: %s", error)
         return None
-
-
-def scores_of(result: StageResult) -> dict[str, Any]:
-    """The full scores of a finished evaluation."""
-    return json.loads(open_storage(result.place).read(SCORES_FILE))

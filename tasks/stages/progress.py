@@ -18,7 +18,6 @@ class StageProgress:
         self.key, self.description = key, description
         self._artifact: Any = None
         self._told = 0.0
-        self._logged = 0.0
 
     def __enter__(self) -> "StageProgress":
         if FlowRunContext.get() is not None:

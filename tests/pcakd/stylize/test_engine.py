@@ -7,14 +7,15 @@ from hypothesis import strategies as st
 from pcakd.errors import UsageError
 from pcakd.stylize import engine
 from pcakd.stylize.engine import memory, run
-from pcakd.stylize.engine.moments import moments, sum_moments
+from pcakd.stylize.engine.moments import CHUNK, moments, sum_moments
 from pcakd.stylize.masks import read_mask
 from pcakd.stylize.strips import cut, map_strips
 from pcakd.stylize.style import Style
-from pcakd.stylize.transforms import TRANSFORMS, feature_statistics
+from pcakd.stylize.transforms import TRANSFORMS
 from tests.corpus import photograph
 from tests.models import random_checkpoint
 from tests.reference import plain
+from tests.reference.statistics import feature_statistics
 
 CPU = torch.device("cpu")
 FP32 = engine.EngineSettings(precision="fp32")
@@ -115,6 +116,35 @@ def test_the_result_does_not_depend_on_the_number_of_threads(student):
     finally:
         torch.set_num_threads(threads)
     assert torch.equal(*results)
+
+
+@given(channels=st.integers(1, 8), height=st.integers(1, 9), width=st.integers(1, 9), seed=st.integers(0, 10_000))
+@settings(max_examples=40, deadline=None)
+def test_statistics_are_those_of_numpy(channels, height, width, seed):
+    x = 100 + 10 * torch.randn(1, channels, height, width, generator=torch.Generator().manual_seed(seed))
+    statistics = moments(x).statistics()
+    flat = x[0].flatten(1).double()
+    torch.testing.assert_close(statistics.mean, flat.mean(1), atol=1e-4, rtol=0)
+    expected = torch.from_numpy(np.cov(flat.numpy(), bias=True)).reshape(channels, channels)
+    torch.testing.assert_close(statistics.covariance, expected, atol=1e-4, rtol=1e-4)
+
+
+def test_statistics_do_not_depend_on_how_many_chunks_there_are():
+    x = 50 + torch.randn(1, 3, 300, 700, generator=torch.Generator().manual_seed(0))
+    assert x[0, 0].numel() > 3 * CHUNK
+    statistics = moments(x).statistics()
+    flat = x[0].flatten(1).double()
+    torch.testing.assert_close(statistics.covariance, torch.cov(flat, correction=0), atol=1e-6, rtol=1e-6)
+
+
+def test_weighted_statistics_are_those_of_the_region_alone():
+    x = torch.randn(1, 4, 20, 30, generator=torch.Generator().manual_seed(1))
+    weight = torch.zeros(1, 1, 20, 30)
+    weight[..., 5:15, 7:21] = 1
+    region = moments(x, weight).statistics()
+    alone = moments(x[..., 5:15, 7:21]).statistics()
+    torch.testing.assert_close(region.mean, alone.mean, atol=1e-6, rtol=1e-6)
+    torch.testing.assert_close(region.covariance, alone.covariance, atol=1e-6, rtol=1e-6)
 
 
 @given(st.integers(1, 3000), st.integers(0, 100), st.booleans())

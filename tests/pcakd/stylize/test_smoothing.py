@@ -3,8 +3,9 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from pcakd.stylize.smoothing import EPSILON, RADIUS, box_mean, guided_filter, smooth, smooth_pixels
+from pcakd.stylize.smoothing import EPSILON, RADIUS, box_mean, guided_filter, smooth_pixels
 from tests.corpus import photograph
+from tests.reference.plain import smooth
 
 
 def plain_box_mean(x: np.ndarray, radius: int) -> np.ndarray:

@@ -7,6 +7,7 @@ from pcakd.stylize.style import Style, mix_styles
 from pcakd.stylize.stylizer import Stylizer
 from tests.corpus import photograph
 from tests.models import random_checkpoint
+from tests.reference.statistics import feature_statistics
 
 
 @pytest.fixture(scope="module")
@@ -32,8 +33,6 @@ def test_pooling_a_photo_with_itself_changes_nothing(stylizer):
 def test_pooled_statistics_are_those_of_both_photos_pixels_together():
     generator = torch.Generator().manual_seed(0)
     a, b = torch.randn(1, 3, 8, 8, generator=generator), 2 + torch.randn(1, 3, 8, 8, generator=generator)
-    from pcakd.stylize.transforms import feature_statistics
-
     mixed = mix_styles([Style((feature_statistics(x),) * 4, "m") for x in (a, b)])
     together = feature_statistics(torch.cat([a, b]))
     torch.testing.assert_close(mixed.levels[0].mean, together.mean)

@@ -19,7 +19,6 @@ from PIL import Image
 from pcakd.eigenbases.extraction import Extraction, accumulate
 from pcakd.eigenbases.files import load_eigenbases, moments_from
 from pcakd.eigenbases.pca import Moments, Widths, fit
-from pcakd.eigenbases.targets import read_targets
 from pcakd.errors import TransientError, UsageError
 from pcakd.photos.images import read_photo
 from pcakd.shards import open_dataset, tables
@@ -34,6 +33,7 @@ from tasks.eigenbases.extractor import Extractor, Extractors, extractors
 from tasks.eigenbases.job import FitConfig, collect_moments, fit_eigenbases
 from tasks.eigenbases.pieces import Piece, cut_into_pieces, shard_rows
 from tests.command import pcakd
+from tests.reference.targets import read_targets
 
 WIDTHS = Widths(channels=(2, 3, 4, 5))
 PHOTOS = 150
