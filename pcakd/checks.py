@@ -1,4 +1,4 @@
-"""Checks of configuration fields; each error names field, value and what would do."""
+"""The check of a choice; its error names field, value and what would do."""
 
 from collections.abc import Iterable
 
@@ -10,10 +10,3 @@ def one_of(name: str, value: str, choices: Iterable[str]) -> None:
     choices = tuple(choices)
     if value not in choices:
         raise UsageError(f"{name} is {value!r}: use one of {', '.join(choices)}")
-
-
-def within(name: str, value: int, low: int, high: int | None = None) -> None:
-    """Raise UsageError for a number out of bounds; high None: none."""
-    if value < low or (high is not None and value > high):
-        bound = f"{low} or more" if high is None else f"{low} to {high}"
-        raise UsageError(f"{name} is {value}: give {bound}")

@@ -16,7 +16,7 @@ import re
 import unicodedata
 from pathlib import PurePosixPath
 from string import Formatter
-from typing import Literal, get_args
+from typing import Literal
 
 from pcakd.bulk.schema import FOLDER
 from pcakd.errors import UsageError
@@ -27,7 +27,6 @@ FORMATS = {suffix: format for suffix, format in WRITABLE.items() if format != "G
 """Suffixes that outputs have. GIF holds 256 colours: what came as GIF becomes PNG, animated where that was."""
 
 OutputFormat = Literal["same", "jpeg", "png", "webp", "tiff", "avif"]
-OUTPUT_FORMATS: tuple[OutputFormat, ...] = get_args(OutputFormat)
 FIELDS = ("key", "dir", "stem", "ext", "style")
 TEMPLATE = "{dir}{stem}{ext}"
 TEMPLATE_OF_STYLES = "{dir}{stem}.{style}{ext}"

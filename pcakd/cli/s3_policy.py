@@ -9,6 +9,7 @@ from typing import Any
 
 import click
 
+from pcakd.checks import one_of
 from pcakd.errors import UsageError
 from pcakd.storage.s3 import parse_s3_uri
 
@@ -53,8 +54,7 @@ def s3_policy(role: str, source: str, dest: str | None = None, *, read: tuple[st
     source, dest: s3:// addresses; dest only where the role has one. read: more places that are read (styles, a
     manifest, a teacher). Raises UsageError.
     """
-    if role not in ROLES:
-        raise UsageError(f"role is {role!r}: give one of {', '.join(ROLES)}")
+    one_of("role", role, ROLES)
     rights = ROLES[role]
     if (dest is None) != (rights.dest is None):
         raise UsageError(f"{role} {'wants a destination' if dest is None else 'has no destination'}")

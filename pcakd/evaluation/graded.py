@@ -16,6 +16,7 @@ from typing import Literal, NamedTuple
 
 import numpy as np
 
+from pcakd.checks import one_of
 from pcakd.errors import UsageError
 
 Kind = Literal["same", "across", "apart"]
@@ -90,7 +91,6 @@ def graded_pair(rgb: np.ndarray, kind: Kind, *, name: str, seed: int | tuple[int
     graded = Grade.random(seed).apply(rgb)
     if kind == "same":
         return GradedPair(name, rgb, graded, graded)
-    if kind not in PARTS:
-        raise UsageError(f"kind is {kind!r}: use one of {', '.join(KINDS)}")
+    one_of("kind", kind, KINDS)
     part = round(rgb.shape[1] * PARTS[kind])
     return GradedPair(name, rgb[:, :part], graded[:, -part:], graded[:, :part])

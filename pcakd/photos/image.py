@@ -8,6 +8,7 @@ from typing import IO
 import numpy as np
 from PIL import Image
 
+from pcakd.checks import one_of
 from pcakd.errors import UsageError
 from pcakd.files import write_atomic
 from pcakd.photos.exif import pack_exif
@@ -59,8 +60,7 @@ class PhotoImage(Image.Image):
             raise UsageError(f"save to a file object needs a format: one of {', '.join(sorted(set(FORMATS.values())))}")
         wanted = format.upper() if format is not None else format_for(path)  # type: ignore[arg-type]
         wanted = {"JPG": "JPEG", "TIF": "TIFF"}.get(wanted, wanted)
-        if wanted not in FORMATS.values():
-            raise UsageError(f"format is {format!r}: use one of {', '.join(sorted(set(FORMATS.values())))}")
+        one_of("format", wanted, sorted(set(FORMATS.values())))
         data = encode(self.current(), wanted, quality=quality, name=str(path or "photo")).data
         if path is not None:
             write_atomic(path, data)

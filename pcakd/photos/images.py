@@ -104,11 +104,6 @@ def read_photo(
     return decode(data, reading)
 
 
-def peek_size(data: bytes, name: str = "photo") -> tuple[int, int]:
-    """(height, width) of an encoded photo from its header alone, as stored: not upright. Raises PhotoError."""
-    return peek(data, name).size
-
-
 @dataclass(frozen=True)
 class Peeked:
     """What a header says. size: (height, width) as stored; frames: how many pictures are to be stylized;

@@ -12,6 +12,7 @@ from typing import Any
 
 import pyarrow as pa
 
+from pcakd.checks import one_of
 from pcakd.errors import FatalError, UsageError
 from pcakd.shards.schema import SPLITS
 from pcakd.storage import Storage, open_storage, sha256_hex
@@ -66,8 +67,7 @@ class ShardDataset:
 
     def shards(self, split: str) -> list[ShardInfo]:
         """The shards of a split. Raises UsageError for a split of another name."""
-        if split not in SPLITS:
-            raise UsageError(f"split is {split!r}: give one of {', '.join(SPLITS)}")
+        one_of("split", split, SPLITS)
         return self.splits.get(split, [])
 
     def count(self, split: str) -> int:

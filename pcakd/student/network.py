@@ -21,6 +21,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
+from pcakd.checks import one_of
 from pcakd.errors import UsageError
 
 Backbone = Literal["vgg", "mobilenet"]
@@ -48,8 +49,7 @@ class StudentSpec:
     """Width of each level, 0..3: the number of eigenvectors kept there."""
 
     def __post_init__(self) -> None:
-        if self.backbone not in DEFAULT_CHANNELS:
-            raise UsageError(f"backbone is {self.backbone!r}: use one of {', '.join(DEFAULT_CHANNELS)}")
+        one_of("backbone", self.backbone, DEFAULT_CHANNELS)
         channels = tuple(int(c) for c in self.channels)
         if len(channels) != LEVELS or min(channels) < 1:
             raise UsageError(f"channels are {self.channels}: give {LEVELS} whole numbers, 1 or more")
@@ -58,8 +58,7 @@ class StudentSpec:
     @classmethod
     def default(cls, backbone: Backbone) -> "StudentSpec":
         """The paper's widths for a backbone."""
-        if backbone not in DEFAULT_CHANNELS:
-            raise UsageError(f"backbone is {backbone!r}: use one of {', '.join(DEFAULT_CHANNELS)}")
+        one_of("backbone", backbone, DEFAULT_CHANNELS)
         return cls(backbone=backbone, channels=DEFAULT_CHANNELS[backbone])
 
     @property

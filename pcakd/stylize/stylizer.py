@@ -15,6 +15,7 @@ import numpy as np
 import torch
 from torch.nn import functional as F
 
+from pcakd.checks import one_of
 from pcakd.errors import UsageError
 from pcakd.photos.depth import to_8_bits
 from pcakd.photos.hidden import without_hidden
@@ -260,8 +261,7 @@ def weights_of(photo: Photo) -> torch.Tensor | None:
 
 def pick_device(device: Device) -> torch.device:
     """The torch device of a choice. Raises UsageError if it is not there."""
-    if device not in DEVICES:
-        raise UsageError(f"device is {device!r}: use one of {', '.join(DEVICES)}")
+    one_of("device", device, DEVICES)
     available = torch.cuda.is_available()
     if device == "cuda" and not available:
         raise UsageError("device is 'cuda', but PyTorch sees no CUDA device here; use --device cpu")

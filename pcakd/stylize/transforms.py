@@ -15,6 +15,7 @@ from typing import NamedTuple
 import torch
 from torch import Tensor
 
+from pcakd.checks import one_of
 from pcakd.stylize.options import TRANSFORMS, Transform
 
 REGULARISATION = 1.0
@@ -80,18 +81,17 @@ def transform_map(
 ) -> AffineMap:
     """The affine map that gives features with `content` statistics the `style` statistics.
 
-    regularisation: ρ of the module's formulas, 0 or more; AdaIN does not use it. Raises ValueError for a
+    regularisation: ρ of the module's formulas, 0 or more; AdaIN does not use it. Raises UsageError for a
     transform that does not exist.
     """
+    one_of("transform", transform, TRANSFORMS)
     ridge = regularisation * torch.eye(len(content.mean), dtype=torch.float64)
     if transform == "zca":
         whiten = symmetric_power(content.covariance + ridge, -0.5)
         matrix = symmetric_power(style.covariance + ridge, 0.5) @ whiten
     elif transform == "ot":
         matrix = monge_kantorovich(content.covariance + ridge, style.covariance, ridge)
-    elif transform == "adain":
+    else:
         variances = style.covariance.diagonal().clamp_min(0) + ADAIN_EPSILON
         matrix = torch.diag((variances / (content.covariance.diagonal().clamp_min(0) + ADAIN_EPSILON)).sqrt())
-    else:
-        raise ValueError(f"transform is {transform!r}: use one of {', '.join(TRANSFORMS)}")
     return AffineMap(matrix, style.mean - matrix @ content.mean)

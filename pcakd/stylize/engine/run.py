@@ -8,6 +8,7 @@ import torch
 from torch import Tensor
 from torch.nn import functional as F
 
+from pcakd.checks import one_of
 from pcakd.errors import UsageError
 from pcakd.student.network import LEVELS, Student
 from pcakd.stylize.engine.folding import Network
@@ -39,8 +40,7 @@ class EngineSettings:
     exceed it: the decoded photo and its result must fit."""
 
     def __post_init__(self) -> None:
-        if self.precision not in PRECISIONS:
-            raise UsageError(f"precision is {self.precision!r}: use one of {', '.join(PRECISIONS)}")
+        one_of("precision", self.precision, PRECISIONS)
         if self.memory_limit is not None and self.memory_limit < MIN_LIMIT:
             raise UsageError(
                 f"memory limit is {self.memory_limit >> 20} MiB: give {MIN_LIMIT >> 20} MiB or more, "

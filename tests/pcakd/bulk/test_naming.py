@@ -1,4 +1,5 @@
 from pathlib import PurePosixPath
+from typing import get_args
 
 import pytest
 from hypothesis import example, given
@@ -8,9 +9,9 @@ from pcakd.bulk.naming import (
     FORMATS,
     MAX_BYTES,
     MAX_PART_BYTES,
-    OUTPUT_FORMATS,
     TEMPLATE,
     TEMPLATE_OF_STYLES,
+    OutputFormat,
     check_template,
     output_key,
 )
@@ -41,7 +42,9 @@ def folder(tmp_path_factory):
 
 
 @given(
-    KEYS, st.sampled_from([TEMPLATE, TEMPLATE_OF_STYLES, "{key}", "by/{style}/{key}"]), st.sampled_from(OUTPUT_FORMATS)
+    KEYS,
+    st.sampled_from([TEMPLATE, TEMPLATE_OF_STYLES, "{key}", "by/{style}/{key}"]),
+    st.sampled_from(get_args(OutputFormat)),
 )
 @example("_pcakd/1/spec.json", "{key}", "same")
 @example("../" * 300 + "etc/passwd", TEMPLATE, "png")

@@ -3,6 +3,7 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from pcakd.errors import UsageError
 from pcakd.stylize.transforms import Statistics, symmetric_power, transform_map
 
 SIZES = st.integers(1, 9)
@@ -111,5 +112,5 @@ def test_blending_is_linear_between_no_change_and_the_full_map(seed, strength):
 
 
 def test_an_unknown_transform_is_refused_with_the_choices():
-    with pytest.raises(ValueError, match="zca, ot, adain"):
+    with pytest.raises(UsageError, match="zca, ot, adain"):
         transform_map("wct", full_rank(2, 0), full_rank(2, 1))  # type: ignore[arg-type]
