@@ -28,7 +28,7 @@ _ROWS_PIXELS = 1 << 18  # converted at a time
 
 
 @dataclass(frozen=True)
-class Told:
+class ToldColours:
     """What a photo says of its colours. profile: the ICC profile in it, b"" for none; space: where it is told
     otherwise, or None: then it is sRGB; own: an ICC profile of that space, for results that keep it."""
 
@@ -37,7 +37,7 @@ class Told:
     own: bytes = b""
 
 
-def told(image: Image.Image, data: bytes, adobe_rgb: bool, name: str) -> Told:
+def told(image: Image.Image, data: bytes, adobe_rgb: bool, name: str) -> ToldColours:
     """What an opened image says. Raises PhotoError "unsupported" for high dynamic range, which sRGB cannot show."""
     code = _cicp(image.format, data)
     if code is not None and code[1] in _HDR:
@@ -46,23 +46,23 @@ def told(image: Image.Image, data: bytes, adobe_rgb: bool, name: str) -> Told:
             reason="unsupported",
         )
     if profile := image.info.get("icc_profile"):
-        return Told(bytes(profile))
+        return ToldColours(bytes(profile))
     if code is not None and code[0] in _PRIMARIES and code[0] != 1:
         return _primaries_told(_PRIMARIES[code[0]], "Display P3" if code[0] == 12 else "Rec. 2020 primaries")
     if code is None and image.format == "PNG" and "gamma" in image.info and "srgb" not in image.info:
         return _chunks_told(image.info)
-    return Told(space=ADOBE_RGB, own=ADOBE_PROFILE) if adobe_rgb else Told()
+    return ToldColours(space=ADOBE_RGB, own=ADOBE_PROFILE) if adobe_rgb else ToldColours()
 
 
-def _primaries_told(primaries: np.ndarray, name: str) -> Told:
+def _primaries_told(primaries: np.ndarray, name: str) -> ToldColours:
     """A space with sRGB's curve (told by number, as phones do)."""
     space = gamma_space(primaries, _D65, 2.2)
     curves = parse_profile(SRGB_PROFILE)
     assert curves is not None
-    return Told(space=Space(space.matrix, curves.curves, curves.inverses), own=matrix_profile(space, 2.2, name))
+    return ToldColours(space=Space(space.matrix, curves.curves, curves.inverses), own=matrix_profile(space, 2.2, name))
 
 
-def _chunks_told(info: dict) -> Told:
+def _chunks_told(info: dict) -> ToldColours:
     gamma, points = info.get("gamma"), info.get("chromaticity")
     try:
         exponent = 1 / float(gamma) if gamma else None
@@ -70,21 +70,21 @@ def _chunks_told(info: dict) -> Told:
         if points and len(points) == 8:
             white, primaries = tuple(map(float, points[:2])), np.array(points[2:], float).reshape(3, 2)  # type: ignore[assignment]
         if exponent is None or not 0.2 < exponent < 5 or min(white) <= 0:
-            return Told()  # cHRM without gAMA says nothing of the curve
+            return ToldColours()  # cHRM without gAMA says nothing of the curve
         plain = np.abs(primaries - _REC709).max() < 0.002 and abs(white[0] - _D65[0]) < 0.002
         if abs(exponent * 0.45455 - 1) < 0.05:
             # 0.45455 stands for sRGB's own curve, which no exponent can say.
             if plain:
-                return Told()
+                return ToldColours()
             curves = parse_profile(SRGB_PROFILE)
             assert curves is not None
             space = gamma_space(primaries, white, 2.2)
             own = matrix_profile(space, 2.2, "PNG chunks")
-            return Told(space=Space(space.matrix, curves.curves, curves.inverses), own=own)
+            return ToldColours(space=Space(space.matrix, curves.curves, curves.inverses), own=own)
         space = gamma_space(primaries, white, exponent)
-        return Told(space=space, own=matrix_profile(space, exponent, "PNG chunks"))
+        return ToldColours(space=space, own=matrix_profile(space, exponent, "PNG chunks"))
     except (TypeError, ValueError, np.linalg.LinAlgError):
-        return Told()
+        return ToldColours()
 
 
 def _cicp(format: str | None, data: bytes) -> tuple[int, int] | None:
@@ -101,12 +101,12 @@ def _cicp(format: str | None, data: bytes) -> tuple[int, int] | None:
     return None
 
 
-def space_of(colours: Told) -> Space | None:
+def space_of(colours: ToldColours) -> Space | None:
     """The space of a photo's samples where it is known as mathematics; None: sRGB, or a profile of tables."""
     return colours.space or (parse_profile(colours.profile) if colours.profile else None)
 
 
-def to_srgb8(image: Image.Image, colours: Told) -> np.ndarray:
+def to_srgb8(image: Image.Image, colours: ToldColours) -> np.ndarray:
     """A loaded 8-bit image of any mode as sRGB uint8 H×W×3 (a new array or a view that can be read)."""
     if image.mode == "LAB":
         lab = ImageCms.ImageCmsProfile(ImageCms.createProfile("LAB"))

@@ -223,7 +223,7 @@ def photo_from_image(image: Image.Image, reading: Reading, data: bytes = b"") ->
         if image.mode.startswith("I") or image.mode == "F":
             return _deep_photo(image, data, deep_samples(lambda: image), reading, _orientation(image))
         found = read_metadata(image, data)
-        colours = colour.told(image, data, found.adobe_rgb, reading.name) if reading.profiles else colour.Told()
+        colours = colour.told(image, data, found.adobe_rgb, reading.name) if reading.profiles else colour.ToldColours()
         encoding = "JPEG" if image.format == "MPO" else image.format
         notes = further_pictures(image, data)
         image, format = _upright(image), image.format
@@ -260,7 +260,7 @@ def _deep_photo(
 ) -> Photo:
     """Of (colours, alpha) as uint16, and the image that they belong to, which says the rest."""
     found = read_metadata(image, data)
-    told = colour.told(image, data, found.adobe_rgb, reading.name) if reading.profiles else colour.Told()
+    told = colour.told(image, data, found.adobe_rgb, reading.name) if reading.profiles else colour.ToldColours()
     return _deep(samples, told, Photo(rgb=_NONE, metadata=found.metadata, format=image.format), reading, orientation)
 
 
@@ -269,7 +269,7 @@ _NONE = np.zeros((0, 0, 3), np.uint16)
 
 def _deep(
     samples: tuple[np.ndarray, np.ndarray | None],
-    told: colour.Told,
+    told: colour.ToldColours,
     shell: Photo,
     reading: Reading,
     orientation: int,
@@ -305,7 +305,7 @@ def _plain_tiff_photo(data: bytes, reading: Reading) -> Photo | None:
 
 
 def _plain_page(page: PlainTiff, data: bytes, reading: Reading) -> Photo:
-    told = colour.Told(page.profile) if reading.profiles else colour.Told()
+    told = colour.ToldColours(page.profile) if reading.profiles else colour.ToldColours()
     shell = Photo(rgb=_NONE, metadata=tiff_metadata(data), format="TIFF")
     return _deep(read_plain(page), told, shell, reading, page.orientation)
 

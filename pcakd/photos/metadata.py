@@ -13,7 +13,7 @@ _IPTC_RESOURCE = 0x0404
 
 
 @dataclass(frozen=True, kw_only=True)
-class Metadata:
+class PhotoMetadata:
     """What is carried. exif: descriptive tags; xmp: a cleaned packet; iptc: the IPTC block as it was;
     resolution: (x, y) in pixels an inch; comment: of JPEG, GIF or PNG."""
 
@@ -27,18 +27,18 @@ class Metadata:
         return bool(self.exif or self.xmp or self.iptc or self.resolution or self.comment)
 
 
-NONE = Metadata()
+NONE = PhotoMetadata()
 
 
 @dataclass(frozen=True)
-class Told:
+class FoundMetadata:
     """Metadata, and what it says of the pixels: adobe_rgb, see `FoundExif`."""
 
-    metadata: Metadata = NONE
+    metadata: PhotoMetadata = NONE
     adobe_rgb: bool = False
 
 
-def read_metadata(image: Image.Image, data: bytes = b"") -> Told:
+def read_metadata(image: Image.Image, data: bytes = b"") -> FoundMetadata:
     """Of an opened image (and its file's bytes, where there are any). Damaged parts are left out, never an error."""
     info = image.info
     found = _exif_of(image, data)
@@ -50,8 +50,8 @@ def read_metadata(image: Image.Image, data: bytes = b"") -> Told:
         iptc = _bytes(resources.get(_IPTC_RESOURCE)) or iptc
     if len(iptc) > MOST_BYTES:
         iptc = b""
-    return Told(
-        Metadata(
+    return FoundMetadata(
+        PhotoMetadata(
             exif=found.exif,
             xmp=clean_xmp(xmp) if xmp else b"",
             iptc=iptc,
@@ -62,10 +62,10 @@ def read_metadata(image: Image.Image, data: bytes = b"") -> Told:
     )
 
 
-def tiff_metadata(data: bytes) -> Metadata:
+def tiff_metadata(data: bytes) -> PhotoMetadata:
     """Of a TIFF that Pillow does not open: its EXIF and resolution."""
     found = read_exif(data)
-    return Metadata(exif=found.exif, resolution=found.resolution)
+    return PhotoMetadata(exif=found.exif, resolution=found.resolution)
 
 
 def _exif_of(image: Image.Image, data: bytes) -> FoundExif:

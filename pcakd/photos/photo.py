@@ -7,7 +7,7 @@ import numpy as np
 
 from pcakd.photos.colour import SRGB_PROFILE, in_profile
 from pcakd.photos.depth import to_8_bits, to_16_bits
-from pcakd.photos.metadata import NONE, Metadata
+from pcakd.photos.metadata import NONE, PhotoMetadata
 
 Depth = Literal["same", "8", "16"]
 DEPTHS: tuple[Depth, ...] = ("same", "8", "16")
@@ -50,7 +50,7 @@ class Photo:
     rgb: np.ndarray
     alpha: np.ndarray | None = None
     bits: int = 8
-    metadata: Metadata = field(default=NONE, repr=False)
+    metadata: PhotoMetadata = field(default=NONE, repr=False)
     format: str | None = None
     profile: bytes = field(default=b"", repr=False)
     beyond: np.ndarray | None = field(default=None, repr=False)

@@ -12,7 +12,7 @@ from PIL import Image, PngImagePlugin
 from pcakd.errors import PhotoError, UsageError
 from pcakd.photos import png
 from pcakd.photos.exif import Exif, main_table, pack_exif, photo_table
-from pcakd.photos.metadata import Metadata
+from pcakd.photos.metadata import PhotoMetadata
 from pcakd.photos.photo import Photo
 from pcakd.photos.tags import Table, ascii_text
 from pcakd.photos.tiff import Tags, write_tiff
@@ -35,7 +35,7 @@ _SEGMENT = 65_000
 
 
 @dataclass(frozen=True)
-class Encoded:
+class EncodedPhoto:
     """A file's bytes. notes: what the format has no room for, in words."""
 
     data: bytes
@@ -73,7 +73,7 @@ def check_writable(photo: Photo, format: str, name: str) -> None:
         )
 
 
-def encode(photo: Photo, format: str, *, quality: int = 95, name: str = "photo") -> Encoded:
+def encode(photo: Photo, format: str, *, quality: int = 95, name: str = "photo") -> EncodedPhoto:
     """Encode a photo, or all its frames, in a format of FORMATS, with its metadata rebuilt for it.
 
     JPEG has no alpha: the photo is laid over white. quality: 1..100, of JPEG, AVIF and lossy WebP. Deterministic for
@@ -94,7 +94,7 @@ def encode(photo: Photo, format: str, *, quality: int = 95, name: str = "photo")
         # Pillow's encoders have no error class of their own; whatever they refuse, they refuse for good.
         detail = " ".join(str(error).split()) or type(error).__name__
         raise PhotoError(f"{name}: cannot be written as {NAMES[format]} ({detail})", reason="unsupported") from None
-    return Encoded(data, tuple(notes))
+    return EncodedPhoto(data, tuple(notes))
 
 
 @dataclass(frozen=True)
@@ -106,7 +106,7 @@ class _Job:
     notes: list[str]
 
     @property
-    def metadata(self) -> Metadata:
+    def metadata(self) -> PhotoMetadata:
         return self.photo.metadata
 
     def exif(self, room: int | None = None, *, resolution: bool = False) -> bytes:
