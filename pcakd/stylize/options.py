@@ -3,10 +3,11 @@
 from dataclasses import dataclass
 from typing import Annotated, Literal, get_args
 
+from pcakd.errors import UsageError
 from pcakd.fields import MEMORY, Bounds, check_fields
 from pcakd.photos.photo import Depth, Gamut
 
-Transform = Literal["zca", "ot", "adain"]
+Transform = Literal["zca", "ot", "adain", "lsft"]
 TRANSFORMS: tuple[Transform, ...] = get_args(Transform)
 Smoothing = Literal["guided", "none"]
 Compat = Literal["auto", "released", "pcakd"]
@@ -21,6 +22,8 @@ class StylizeOptions:
 
     transform: Transform = "zca"
     """How each level's features take the style's statistics."""
+    balance: Annotated[float, Bounds(0, 1)] = 1.0
+    """Of lsft alone: 0 holds the content, 1 is after the style alone. Unlike a lower strength it gives content back."""
     strength: Annotated[float, Bounds(0, 1)] = 1.0
     """0: the content, encoded and decoded; 1: the full style."""
     smoothing: Smoothing = "guided"
@@ -37,6 +40,8 @@ class StylizeOptions:
 
     def __post_init__(self) -> None:
         check_fields(self)
+        if self.balance != 1 and self.transform != "lsft":
+            raise UsageError(f"balance is {self.balance}: it needs transform lsft, not {self.transform}")
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -199,6 +199,7 @@ class Stylizer:
         mask = content_mask if content_mask is None or isinstance(content_mask, Mask) else read_mask(content_mask)
         return {
             "transform": options.transform,
+            "balance": options.balance,
             "strength": options.strength,
             "content_mask": mask,
             "region_styles": style.regions if isinstance(style, MaskedStyle) else None,

@@ -1,21 +1,24 @@
 """Feature transforms: style statistics and content statistics → one affine map of a level's features.
 
-Every transform answers y = T·(x - μ_content) + μ_style with its own C×C matrix T, from covariances (÷ N):
+Every transform answers y = T·(x - μ_content) + μ_style, with its own C×C matrix T, from covariances (÷ N):
 
     zca    T = (Σs + ρI)^½ · (Σc + ρI)^-½                             whitening and colouring
     ot     T = A^-1 · (A·Σs·A + ρI)^½ · A^-1,  A = (Σc + ρI)^½         optimal transport, symmetric positive definite
     adain  T = diag(√(σs² + ε) / √(σc² + ε))                           means and variances alone
+    lsft   T = Π (I - ηD), η from exact line searches                  see `pcakd.stylize.line_search`
 
 ρ = 1 is what the released models use; ρ = 0 gives the style's statistics exactly when the content's covariance
 has full rank. Paper section 4; the closed forms are those of its released demo.
 """
 
+import math
 from typing import NamedTuple
 
 import torch
 from torch import Tensor
 
 from pcakd.checks import one_of
+from pcakd.stylize.line_search import line_search_matrix
 from pcakd.stylize.options import TRANSFORMS, Transform
 
 REGULARISATION = 1.0
@@ -77,14 +80,24 @@ def monge_kantorovich(content: Tensor, style: Tensor, ridge: Tensor | float = 0.
 
 
 def transform_map(
-    transform: Transform, content: Statistics, style: Statistics, *, regularisation: float = REGULARISATION
+    transform: Transform,
+    content: Statistics,
+    style: Statistics,
+    *,
+    balance: float = 1.0,
+    regularisation: float = REGULARISATION,
 ) -> AffineMap:
     """The affine map that gives features with `content` statistics the `style` statistics.
 
-    regularisation: ρ of the module's formulas, 0 or more; AdaIN does not use it. Raises UsageError for a
-    transform that does not exist.
+    balance: of lsft, from 0 (the identity) to 1 (the style alone): the mean goes that share of the way, and the
+    covariance's content term weighs (1 - balance) / balance. regularisation: ρ of the module's formulas, 0 or more;
+    zca and ot use it. Raises UsageError for a transform that does not exist.
     """
     one_of("transform", transform, TRANSFORMS)
+    if transform == "lsft":
+        weight = (1 - balance) / balance if balance else math.inf
+        matrix = line_search_matrix(content.covariance, style.covariance, weight=weight)
+        return AffineMap(matrix, torch.lerp(content.mean, style.mean, balance) - matrix @ content.mean)
     ridge = regularisation * torch.eye(len(content.mean), dtype=torch.float64)
     if transform == "zca":
         whiten = symmetric_power(content.covariance + ridge, -0.5)

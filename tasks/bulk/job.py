@@ -159,6 +159,7 @@ class _BucketRun:
             run=self.name,
             model=self.resolved.model,
             transform=job.transform,
+            balance=job.balance,
             strength=job.strength,
             smoothing=job.smoothing,
             compat=job.compat,

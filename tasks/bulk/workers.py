@@ -64,6 +64,7 @@ class Work:
     smoothing: str
     compat: str
     quality: int
+    balance: float = 1.0
     max_side: int | None = None
     depth: str = "same"
     colour: str = "srgb"
@@ -132,9 +133,10 @@ class Stylize:
                     photo = _photo(work, item, bytes(body))
             else:
                 photo = photo_of(head, body)
-            strength = item["strength"]
+            strength, transform = item["strength"], item["transform"] or work.transform
             options = StylizeOptions(
-                transform=item["transform"] or work.transform,  # type: ignore[arg-type]
+                transform=transform,  # type: ignore[arg-type]
+                balance=work.balance if transform == "lsft" else 1.0,
                 strength=work.strength if strength is None else strength,
                 smoothing=item["smoothing"] or work.smoothing,  # type: ignore[arg-type]
                 compat=work.compat,  # type: ignore[arg-type]

@@ -28,7 +28,8 @@ class StudentModel(PythonModel):
     def predict(self, context, model_input: pd.DataFrame, params: dict[str, Any] | None = None) -> pd.DataFrame:
         """Columns content and style, encoded photos as bytes → column image, encoded photos as bytes.
 
-        params: transform, strength, smoothing, compat as in `pcakd stylize`; format "JPEG", "PNG" or "WEBP"; quality.
+        params: transform, balance, strength, smoothing, compat as in `pcakd stylize`; format "JPEG", "PNG" or "WEBP";
+        quality.
         """
         from pcakd.errors import PcakdError
         from pcakd.photos.images import encode_photo

@@ -15,6 +15,7 @@ from tasks.registry.names import CHECKPOINT_FILE, EXAMPLE_FILES
 REQUIREMENTS = ("mlflow", "torch", "numpy", "pillow", "safetensors", "pandas")
 PARAMS: dict[str, Any] = {
     "transform": "zca",
+    "balance": 1.0,
     "strength": 1.0,
     "smoothing": "guided",
     "compat": "auto",

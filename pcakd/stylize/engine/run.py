@@ -229,10 +229,9 @@ def transfer_pixels(student: Student, content: Tensor, style: Style, *, truncate
 
     truncate: cut to whole grey levels, as the guided filter of the released demo takes it; else round.
 
-    Options: transform ("zca"), strength (1.0), content_mask, region_styles, visible, settings. visible: float H×W in
-    0..1, how much each pixel counts in statistics. Regions of
-    `content_mask` whose label is in `region_styles` are matched, each by itself, to that style; the rest is
-    matched as a whole to `style`.
+    Options: transform ("zca"), balance (1.0), strength (1.0), content_mask, region_styles, visible, settings. visible:
+    float H×W in 0..1, how much each pixel counts in statistics. Regions of `content_mask` whose label is in
+    `region_styles` are matched, each by itself, to that style; the rest is matched as a whole to `style`.
     """
     deep = content.dtype == torch.uint16
     out = torch.empty(*_size(content), 3, dtype=torch.float32 if deep else torch.uint8)
@@ -253,6 +252,7 @@ def _transfer(
     sink: Sink,
     *,
     transform: Transform = "zca",
+    balance: float = 1.0,
     strength: float = 1.0,
     content_mask: Mask | None = None,
     region_styles: Mapping[str, Style] | None = None,
@@ -263,11 +263,11 @@ def _transfer(
         regions = Regions.of(content_mask, region_styles, run.photo) if strength > 0 else None
 
         def maps(level: int, x: Rows, found: list[Statistics]) -> tuple[Rows, AffineMap | None]:
-            whole = transform_map(transform, found[0], style.levels[level]).blend(strength)
+            whole = transform_map(transform, found[0], style.levels[level], balance=balance).blend(strength)
             if regions is None:
                 return x, whole
             own = [
-                transform_map(transform, statistics, region.levels[level]).blend(strength)
+                transform_map(transform, statistics, region.levels[level], balance=balance).blend(strength)
                 for statistics, region in zip(found[1:], regions.styles, strict=True)
             ]
             return Matched(x, whole, own, regions.pooled(x.height, x.width)), None

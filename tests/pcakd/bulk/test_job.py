@@ -82,6 +82,7 @@ def test_the_id_depends_on_what_results_depend_on_and_on_nothing_else(tmp_path, 
     same += [{"source": str(tmp_path / "in")}, {"styles": ("a=moved/x.jpg", "b=moved/y.jpg")}]
     same += [{"strength": 1}, {"weights": ()}]
     other = [{"source": "in2"}, {"transform": "ot"}, {"strength": 0.5}, {"smoothing": "none"}, {"compat": "released"}]
+    other += [{"transform": "lsft"}, {"transform": "lsft", "balance": 0.5}]
     other += [{"precision": "fp32"}, {"template": "{style}/{key}"}, {"format": "png"}, {"quality": 80}]
     other += [{"max_side": 512}, {"styles": ("a=x.jpg",)}, {"styles": ("a=x.jpg", "c=y.jpg")}]
     for changes in same:

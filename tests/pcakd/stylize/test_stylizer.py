@@ -7,6 +7,7 @@ from PIL import Image
 
 from pcakd.errors import UsageError
 from pcakd.photos.images import Photo, encode_photo, read_photo
+from pcakd.stylize.options import TRANSFORMS
 from pcakd.stylize.stylizer import StylizeOptions, Stylizer, pick_device, resize_like_authors
 from tests.corpus import photograph
 from tests.models import random_checkpoint
@@ -24,7 +25,7 @@ def test_the_result_has_exactly_the_contents_size(stylizer, size):
     assert (result.height, result.width) == size
 
 
-@pytest.mark.parametrize("transform", ["zca", "ot", "adain"])
+@pytest.mark.parametrize("transform", TRANSFORMS)
 @pytest.mark.parametrize("colour", [0, 127, 255])
 def test_constant_and_single_pixel_photos_give_finite_pixels(stylizer, transform, colour):
     constant = np.full((40, 50, 3), colour, np.uint8)
@@ -49,6 +50,17 @@ def test_more_strength_is_farther_from_the_content_and_nearer_to_the_style(styli
     left = [float((r - results[-1]).square().mean()) for r in results]
     assert away == sorted(away)
     assert left == sorted(left, reverse=True)
+
+
+def test_balance_goes_from_the_content_through_encoder_and_decoder_to_the_style(stylizer):
+    content, style = (np.asarray(photograph(i, 64, 96)) for i in (0, 1))
+    held, half, full = (
+        stylizer.transfer(content, style, StylizeOptions(transform="lsft", balance=balance))
+        for balance in (0.0, 0.5, 1.0)
+    )
+    plain = stylizer.transfer(content, style, StylizeOptions(strength=0.0))
+    assert torch.allclose(held, plain, atol=1e-5)
+    assert (half - plain).abs().mean() < (full - plain).abs().mean()
 
 
 def test_alpha_exif_and_profile_of_the_content_are_kept(stylizer):
@@ -122,7 +134,13 @@ def test_labels_without_a_partner_take_the_whole_styles_statistics(stylizer):
 
 @pytest.mark.parametrize(
     ("changes", "field"),
-    [({"transform": "wct"}, "transform"), ({"strength": 1.5}, "strength"), ({"smoothing": "x"}, "smoothing")],
+    [
+        ({"transform": "wct"}, "transform"),
+        ({"strength": 1.5}, "strength"),
+        ({"smoothing": "x"}, "smoothing"),
+        ({"transform": "lsft", "balance": -0.1}, "balance"),
+        ({"balance": 0.5}, "balance is 0.5: it needs transform lsft"),
+    ],
 )
 def test_options_that_cannot_be_are_refused_by_name(changes, field):
     with pytest.raises(UsageError, match=field):
