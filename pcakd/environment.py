@@ -35,6 +35,11 @@ VARIABLES = _table(
         what="local folder for tracking journals, fetched models, the embedded tracking store",
         default=".local",
     ),
+    Variable(
+        name="PCAKD_CACHE",
+        what="local folder for what may be lost at any time: hashes of local files",
+        default="XDG_CACHE_HOME/pcakd, else ~/.cache/pcakd",
+    ),
     Variable(name="PCAKD_WORKSPACE", what="folder or s3:// prefix of stage outputs", default="PCAKD_HOME/workspace"),
     Variable(name="PCAKD_EXPERIMENT", what="name of the MLflow experiment", default="pcakd"),
     Variable(name="PCAKD_TEACHERS", what="folder of teachers' weights (*.safetensors)", default="torchvision's cache"),

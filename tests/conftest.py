@@ -1,6 +1,9 @@
 """Fixtures shared by all tests: assets, S3 servers, one Ray cluster. Real components, started once a session."""
 
+import atexit
 import os
+import shutil
+import tempfile
 from collections.abc import Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -17,6 +20,10 @@ ROOT = Path(__file__).resolve().parents[1]
 # Commands and Ray workers that tests start run this tree's code, against test servers and nothing else.
 os.environ["PYTHONPATH"] = os.pathsep.join(filter(None, [str(ROOT), os.environ.get("PYTHONPATH")]))
 os.environ |= S3Server(endpoint="http://127.0.0.1:9", access_key="testaccess", secret_key="testsecret").environment()
+
+# Nor do they leave anything in the home folder.
+os.environ["PCAKD_CACHE"] = tempfile.mkdtemp(prefix="pcakd-cache-")
+atexit.register(shutil.rmtree, os.environ["PCAKD_CACHE"], ignore_errors=True)
 
 
 def missing(what: str) -> None:

@@ -91,7 +91,7 @@ class Ledger:
         if making.same:
             assert newest is not None
             return newest
-        return making.finish(None if again else newest, selection)
+        return making.finish(None if again else newest, selection, source)
 
     def top(self) -> int:
         """The highest number that was claimed, 0 for none. Not by listing: a snapshot may have many row files."""
@@ -276,12 +276,12 @@ class _Making:
         if not self.same:
             check.finish(self._written)
 
-    def finish(self, before: Snapshot | None, selection: dict[str, Any]) -> Snapshot:
+    def finish(self, before: Snapshot | None, selection: dict[str, Any], source: Storage) -> Snapshot:
         """Carry rows over from `before`, then declare the snapshot whole."""
         assert self._storage is not None
         carried = 0
         old = iter(()) if before is None else before.pairs()
-        for number, rows in enumerate(carried_rows(self._tables(), old, selection["overwrite"])):
+        for number, rows in enumerate(carried_rows(self._tables(), old, selection["overwrite"], source)):
             carried += len(rows)
             if len(rows):
                 write_parquet(self._storage, f"rows/{number:05d}/carried-000001.parquet", rows)

@@ -56,7 +56,7 @@ def dry_run(resolved: Resolved, *, sample: int = 10) -> Plan:
             yield items_table(chunk)
 
     newest = None if job.overwrite == "replace" else Ledger(dest, resolved).newest()
-    for rows in carried_rows(parts(), iter(()) if newest is None else newest.pairs(), job.overwrite):
+    for rows in carried_rows(parts(), iter(()) if newest is None else newest.pairs(), job.overwrite, source):
         finished += len(rows)
     check.finish(lambda: plan_items(job, source, dest, manifest))
     return Plan(

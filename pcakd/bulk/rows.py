@@ -10,6 +10,7 @@ import pyarrow.parquet as pq
 from pcakd.bulk.schema import ROW_SCHEMA
 from pcakd.errors import FatalError
 from pcakd.photos.outcomes import EXISTS, OK
+from pcakd.storage import ObjectInfo, Storage
 from pcakd.storage.keys import key_of, text
 from pcakd.storage.parquet import parquet_options
 
@@ -70,13 +71,17 @@ def pending_items(items: pa.Table, rows: pa.Table) -> pa.Table:
 
 
 def carried_rows(
-    parts: Iterable[pa.Table], old: Iterator[tuple[dict[str, Any], dict[str, Any]]], overwrite: str
+    parts: Iterable[pa.Table],
+    old: Iterator[tuple[dict[str, Any], dict[str, Any]]],
+    overwrite: str,
+    source: Storage,
 ) -> Iterator[pa.Table]:
     """For every part of a new snapshot the rows that it takes over: final ones, of items that have not changed.
 
     parts: item tables; old: (item, row) of the snapshot before; both in the order of keys, then styles. An item has
     not changed if the bytes that were read are those that are listed now, for the same output and options.
-    overwrite: the policy; under another than "fail" a result in the way does not count.
+    overwrite: the policy; under another than "fail" a result in the way does not count. source: tells whether an
+    object is the one of before, whose ETag may be of a kind that it no longer gives.
     """
     held = next(old, None)
     for items in parts:
@@ -88,8 +93,10 @@ def carried_rows(
             if held is None or (held[0]["key"], held[0]["style"]) != (item["key"], item["style"]):
                 continue
             before, row = held
-            read = (row["etag"], row["size"]) == (item["etag"], item["size"])
             stands = not row["passing"] and (row["status"] != EXISTS or overwrite == "fail")
-            if read and stands and all(before[column] == item[column] for column in _SAME):
-                rows.append(row)
+            if not stands or any(before[column] != item[column] for column in _SAME):
+                continue
+            now = ObjectInfo(key=name[0], size=item["size"], etag=item["etag"], mtime=0)
+            if row["etag"] is not None and source.unchanged(now, row["size"], row["etag"]):
+                rows.append(row | {"etag": item["etag"]})
         yield rows_table(rows)

@@ -15,7 +15,7 @@ class ObjectInfo:
 
     key:   relative to the storage's root, parts separated by "/".
     size:  bytes.
-    etag:  changes when the content does; without quotes.
+    etag:  changes when the content does; without quotes. Of a local file it is a hash, made when it is asked for.
     mtime: seconds since 1970, UTC.
     """
 
@@ -99,6 +99,10 @@ class Storage(ABC):
 
     def exists(self, key: str) -> bool:
         return self.head(key) is not None
+
+    def unchanged(self, now: ObjectInfo, size: int, etag: str) -> bool:
+        """Whether an object as it is listed now is the one that was listed with this size and ETag."""
+        return (now.size, now.etag) == (size, etag)
 
     def open(self, key: str) -> "ObjectReader":
         """A seekable file that fetches only the ranges that are read. Raises NotFoundError."""

@@ -7,11 +7,13 @@ import shutil
 import stat
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
+from functools import partial
 from pathlib import Path
-from typing import IO, TypeVar
+from typing import IO, Any, TypeVar
 
 from pcakd.errors import AccessError, FatalError, NotFoundError, PcakdError, UsageError
 from pcakd.storage.base import ObjectInfo, Storage, shown
+from pcakd.storage.etags import content_etag, file_etag, former_etag, is_former
 from pcakd.storage.retry import call_with_retry
 
 T = TypeVar("T")
@@ -22,6 +24,39 @@ TEMPORARY = ".pcakd-tmp-"
 # What network file systems answer while a server is away or a file is being replaced.
 _PASSING = {errno.EIO, errno.EAGAIN, errno.EBUSY, errno.ESTALE, errno.ETIMEDOUT, errno.EINTR}
 _FULL = {errno.ENOSPC, errno.EDQUOT, errno.EROFS}
+
+
+class LocalInfo(ObjectInfo):
+    """An entry whose ETag is made when it is asked for: most are not, and a hash costs reading the file."""
+
+    __slots__ = ("_make",)
+
+    def __init__(self, key: str, status: os.stat_result, make: Callable[[], str]) -> None:
+        values = {"key": key, "size": status.st_size, "mtime": status.st_mtime, "_make": make}
+        for name, value in values.items():
+            object.__setattr__(self, name, value)
+
+    @classmethod
+    def of_file(cls, key: str, path: Path, status: os.stat_result) -> "LocalInfo":
+        """status: of the file as it is listed."""
+        return cls(key, status, partial(file_etag, path, status))
+
+    @classmethod
+    def of_content(cls, key: str, path: Path, status: os.stat_result, data: bytes) -> "LocalInfo":
+        """data: the content that was read."""
+        return cls(key, status, partial(content_etag, path, status, data))
+
+    def __getattr__(self, name: str) -> Any:
+        # Only asked for what is not set: the ETag, the first time.
+        if name != "etag":
+            raise AttributeError(name)
+        etag = self._make()
+        object.__setattr__(self, "etag", etag)
+        object.__setattr__(self, "_make", None)  # which may hold the content
+        return etag
+
+    def __reduce__(self) -> Any:
+        return partial(ObjectInfo, key=self.key, size=self.size, etag=self.etag, mtime=self.mtime), ()
 
 
 class LocalStorage(Storage):
@@ -92,7 +127,15 @@ class LocalStorage(Storage):
             return None
         except PermissionError:
             raise AccessError(f"{path}: no permission to read") from None
-        return _from_stat(key, status) if stat.S_ISREG(status.st_mode) else None
+        return LocalInfo.of_file(key, path, status) if stat.S_ISREG(status.st_mode) else None
+
+    def unchanged(self, now: ObjectInfo, size: int, etag: str) -> bool:
+        if not is_former(etag):
+            return super().unchanged(now, size, etag)
+        try:
+            return former_etag(os.stat(self._path(now.key))) == etag
+        except OSError:
+            return False
 
     def read_with_info(self, key: str) -> tuple[bytes, ObjectInfo]:
         path = self._path(key)
@@ -103,7 +146,7 @@ class LocalStorage(Storage):
                 status = os.fstat(file.fileno())
                 if not stat.S_ISREG(status.st_mode):
                     raise NotFoundError(f"{shown(str(path))}: is not a regular file")
-                return file.read(), _from_stat(key, status)
+                return (data := file.read()), LocalInfo.of_content(key, path, status, data)
 
         return self._call(read, "read", path)
 
@@ -229,15 +272,10 @@ def _published(path: Path, publish: Callable = os.replace) -> Iterator[IO[bytes]
         temporary.unlink(missing_ok=True)
 
 
-def _from_stat(key: str, status: os.stat_result) -> ObjectInfo:
-    etag = f"{status.st_mtime_ns:x}-{status.st_size:x}"
-    return ObjectInfo(key=key, size=status.st_size, etag=etag, mtime=status.st_mtime)
-
-
 def _info(key: str, path: Path) -> ObjectInfo | None:
     """A listing entry; None for pipes, sockets and devices. A dangling link is listed: reading it tells."""
     try:
         status = os.stat(path)
     except OSError:
         return ObjectInfo(key=key, size=0, etag="", mtime=0.0)
-    return _from_stat(key, status) if stat.S_ISREG(status.st_mode) else None
+    return LocalInfo.of_file(key, path, status) if stat.S_ISREG(status.st_mode) else None

@@ -10,6 +10,7 @@ from pcakd.bulk.rows import merge_rows, pending_items, rows_table
 from pcakd.bulk.snapshot import Item, items_table
 from pcakd.errors import FatalError
 from pcakd.storage import LocalStorage, open_storage
+from pcakd.storage.etags import former_etag, is_former
 from pcakd.storage.parquet import read_parquet
 from tests.pcakd.bulk.made import KilledError, MortalStorage, fill, ledger, resolved, row, work
 
@@ -128,6 +129,25 @@ def test_an_object_that_changed_between_listing_and_reading_is_not_done_again(tm
     second = ledger(source, tmp_path / "out", styles=("x.jpg",)).begin(open_storage(source))
     assert (second.number, second.record["carried"]) == (2, 3)
     assert work(second) == 0
+
+
+def test_rows_with_etags_of_size_and_time_are_carried_over_until_the_file_is_touched(tmp_path):
+    source = fill(tmp_path / "in", 4)
+    first = ledger(source, tmp_path / "out", styles=("x.jpg",)).begin(open_storage(source))
+    former = [former_etag((source / item["key"]).stat()) for item in first.items(0).to_pylist()]
+    rows = [row(item) | {"etag": etag} for item, etag in zip(first.items(0).to_pylist(), former, strict=True)]
+    first.append(0, rows, "run")
+    first.finish()
+    (source / "0001.jpg").write_bytes(b"another photo")
+    second = ledger(source, tmp_path / "out", styles=("x.jpg",)).begin(open_storage(source))
+    assert second.record["carried"] == 3
+    assert work(second) == 1
+    second.finish()
+    assert not any(is_former(found["etag"]) for found in final_rows(second)), "what is carried over is renewed"
+    for path in source.iterdir():
+        path.touch()
+    third = ledger(source, tmp_path / "out", styles=("x.jpg",)).begin(open_storage(source))
+    assert (third.number, work(third)) == (2, 0)
 
 
 def test_a_finished_job_takes_passing_failures_again_and_keeps_permanent_ones(tmp_path):
