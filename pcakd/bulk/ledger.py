@@ -87,8 +87,8 @@ class Ledger:
         again = job.overwrite == "replace"
         # Under "fail" a result in the way is final; under another policy it is not.
         stands = done is not None and not again and (job.overwrite == "fail" or EXISTS not in done.status)
-        making = _Making(self, items, newest if stands else None, part_items)
-        if making.same:
+        making = _Making(self, newest if stands else None)
+        if not making.take(items, part_items):
             assert newest is not None
             return newest
         return making.finish(None if again else newest, selection, source)
@@ -238,43 +238,60 @@ class Snapshot:
 class _Making:
     """A snapshot that is being made; compared part by part with the one that may be the same, before it writes."""
 
-    def __init__(self, ledger: Ledger, items: Iterator[Item], twin: Snapshot | None, part_items: int) -> None:
-        self.ledger = ledger
+    def __init__(self, ledger: Ledger, twin: Snapshot | None) -> None:
+        self.ledger, self.twin = ledger, twin
         self.parts: list[dict[str, Any]] = []
+        self._known: list[dict[str, Any]] = [] if twin is None else twin.record["parts"]
         self._storage: Storage | None = None
         self._number = 0
-        fold = ledger.dest.head(f"{FOLDER.upper()}/{ledger.resolved.job_id.upper()}/{SPEC.upper()}") is not None
-        check = CollisionCheck(ledger.dest, fold=fold)
-        known = [] if twin is None else twin.record["parts"]
-        last = None
+        self._last: str | None = None
+
+    def take(self, items: Iterator[Item], part_items: int) -> bool:
+        """Take all items; whether they differ from the twin's, so that there is a snapshot to finish.
+
+        Raises UsageError where two items have one output.
+        """
+        check = CollisionCheck(self.ledger.dest, fold=self._folds())
         while chunk := list(islice(items, part_items)):
-            digest = sha256()
-            objects = 0
             for item in chunk:
                 check.add(item.output)
-                digest.update(repr(tuple(item)).encode())
-                objects, last = objects + (item.key != last), item.key
-            part = {
-                "items": len(chunk),
-                "objects": objects,
-                "bytes": sum(item.size for item in chunk),
-                "digest": digest.hexdigest(),
-            }
             number = len(self.parts)
-            self.parts.append(part)
-            if self._storage is None and number < len(known) and known[number]["digest"] == part["digest"]:
-                continue
-            if self._storage is None:
-                self._claim()
-                self._copy(twin, number)
-            assert self._storage is not None
-            write_parquet(self._storage, items_file(number), items_table(chunk))
-        self.same = self._storage is None and len(self.parts) == len(known)
-        if self._storage is None and not self.same:
-            self._claim()
-            self._copy(twin, len(self.parts))
-        if not self.same:
-            check.finish(self._written)
+            self.parts.append(self._part(chunk))
+            if self._storage is None and not self._is_the_twins(number):
+                self._begin(number)
+            if self._storage is not None:
+                write_parquet(self._storage, items_file(number), items_table(chunk))
+        if self._storage is None and len(self.parts) != len(self._known):
+            self._begin(len(self.parts))
+        if self._storage is None:
+            return False
+        check.finish(self._written)
+        return True
+
+    def _folds(self) -> bool:
+        """Whether the destination takes names that differ in case for the same: it finds the spec in capitals."""
+        capitals = f"{FOLDER.upper()}/{self.ledger.resolved.job_id.upper()}/{SPEC.upper()}"
+        return self.ledger.dest.head(capitals) is not None
+
+    def _part(self, chunk: list[Item]) -> dict[str, Any]:
+        """The record of a part of these items."""
+        digest, objects = sha256(), 0
+        for item in chunk:
+            digest.update(repr(tuple(item)).encode())
+            objects, self._last = objects + (item.key != self._last), item.key
+        size = sum(item.size for item in chunk)
+        return {"items": len(chunk), "objects": objects, "bytes": size, "digest": digest.hexdigest()}
+
+    def _is_the_twins(self, number: int) -> bool:
+        return number < len(self._known) and self._known[number]["digest"] == self.parts[number]["digest"]
+
+    def _begin(self, parts: int) -> None:
+        """A place to write to, with the first parts of the twin, which are these items', too."""
+        self._claim()
+        assert self._storage is not None
+        for part in range(parts):
+            assert self.twin is not None
+            self._storage.write(items_file(part), self.twin.storage.read(items_file(part)))
 
     def finish(self, before: Snapshot | None, selection: dict[str, Any], source: Storage) -> Snapshot:
         """Carry rows over from `before`, then declare the snapshot whole."""
@@ -314,12 +331,6 @@ class _Making:
             self._storage = self.ledger.root.sub(f"snapshots/{self._number:06d}")
             if self._storage.create(CLAIM, token):
                 return
-
-    def _copy(self, twin: Snapshot | None, parts: int) -> None:
-        assert self._storage is not None
-        for part in range(parts):
-            assert twin is not None
-            self._storage.write(items_file(part), twin.storage.read(items_file(part)))
 
     def _tables(self) -> Iterator[pa.Table]:
         assert self._storage is not None
