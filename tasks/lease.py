@@ -27,7 +27,8 @@ from pcakd.storage import Storage
 FOLDER = "_leases"
 BEAT_S = 5.0
 STALE_S = 60.0
-"""How long a holder's object may stand still. Other machines' clocks play no part: the reader watches it."""
+"""How long a holder's object may stay unchanged before the holder counts as dead. The reader watches it by its own
+clock; those of other machines play no part."""
 POLL_S = 1.0
 
 
@@ -98,6 +99,11 @@ class Lease:
     def _write(self, **changes: Any) -> None:
         self._record |= changes
         self.storage.write(_key(self.number), json.dumps(self._record).encode())
+
+
+def waiting_for(who: str, what: str) -> str:
+    """What a user is told who waits for a lease."""
+    return f"{who} is working on {what}; waiting until that run finishes or dies"
 
 
 @contextmanager

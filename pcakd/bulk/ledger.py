@@ -68,10 +68,10 @@ class Ledger:
     def begin(self, source: Storage, *, part_items: int = PART_ITEMS) -> "Snapshot":
         """The snapshot that a run is to work on.
 
-        The newest, where it is not done and takes the same objects (globs, limit, manifest, policy): an
-        interrupted run goes on. The newest, too, where it is done and the source lists the same (then `done()`
-        says so). Else a new one of what the source lists now: rows of unchanged items are carried over, unless
-        the policy is "replace". Objects that vanished are not in it; their results stay where they are.
+        It is the newest one where that is not done and takes the same objects (globs, limit, manifest, policy): an
+        interrupted run goes on. It is the newest one, too, where that is done and the source lists the same as
+        then (`done()` tells which). Else it is a new one of what the source lists now: the rows of unchanged items
+        are carried over, unless the policy is "replace". Objects that vanished are not in it; their results stay.
 
         Raises UsageError where there are no objects, or two items have one output.
         """
@@ -94,7 +94,7 @@ class Ledger:
         return making.finish(None if again else newest, selection, source)
 
     def top(self) -> int:
-        """The highest number that was claimed, 0 for none. Not by listing: a snapshot may have many row files."""
+        """The highest number that was claimed, 0 for none. Numbers are tried, not listed: row files may be many."""
         number = self._hint()
         while self.root.exists(f"snapshots/{number + 1:06d}/{CLAIM}"):
             number += 1
@@ -218,7 +218,7 @@ class Snapshot:
     def _tidy(self) -> None:
         """Remove the items of listings that were broken off before this one; their numbers stay taken.
 
-        Not sooner: a run that was taken for dead may still have been at it.
+        Not sooner: a run that was taken for dead may still have been writing them.
         """
         for number in range(self.number - 1, 0, -1):
             storage = self.root.sub(f"snapshots/{number:06d}")
@@ -323,7 +323,7 @@ class _Making:
         return Snapshot(self.ledger.root, self._number, record)
 
     def _claim(self) -> None:
-        """Take a number that nobody else writes under, a run that is thought to be dead included."""
+        """Claim a number that nobody else writes under, not even a run that is thought to be dead."""
         self._number = self.ledger.top()
         token = canonical_json({"token": secrets.token_hex(8)})
         while True:

@@ -41,7 +41,7 @@ _TAIL = 13  # "~" and 12 hexadecimal digits
 def output_key(
     key: str, *, template: str = TEMPLATE, style: str = "", format: OutputFormat = "same", max_bytes: int = MAX_BYTES
 ) -> str:
-    """The output's key for a source key. Depends on the arguments alone; the same for ordinary keys.
+    """The output's key for a source key. It depends on the arguments alone; ordinary names stay as they are.
 
     format "same": the source's suffix where it can be written (JPEG, PNG, WebP, TIFF, AVIF), else ".png" behind it.
     The result always ends in a suffix of FORMATS, whatever the template: it says what is to be encoded.

@@ -37,7 +37,8 @@ def rows_bytes(table: pa.Table) -> bytes:
 def merge_rows(items: pa.Table, tables: Iterable[pa.Table]) -> pa.Table:
     """One row for each item that has any, in the items' order.
 
-    ok counts before a permanent failure, that before a passing one; of equals the one that finished last. So it
+    Of several rows of one item one counts: ok before a permanent failure, a permanent failure before one that may
+    pass, and among rows of equal rank the one that finished last. So it
     does not matter in which order rows came, nor how often. Raises FatalError for a row of no item.
     """
     table = pa.concat_tables([ROW_SCHEMA.empty_table(), *tables])

@@ -184,7 +184,7 @@ class CollisionCheck:
             self._name(suspects, again())
 
     def _name(self, suspects: frozenset[int], items: Iterator[Item]) -> None:
-        """Two names with one 64-bit hash are not yet two same names."""
+        """Find the items behind equal hashes: two names with one 64-bit hash need not be the same name."""
         seen: dict[str, Item] = {}
         parents: dict[str, Item] = {}
         pairs: list[tuple[Item, Item]] = []

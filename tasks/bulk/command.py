@@ -130,6 +130,7 @@ def _run(job: BucketJob, options: RunOptions) -> int:
     from pcakd.photos.outcomes import BULK_STATUSES, OK
     from pcakd.storage import shown
     from tasks.bulk import BulkProgress, stylize_bucket
+    from tasks.lease import waiting_for
 
     written: list[Report] = []
     try:
@@ -138,7 +139,7 @@ def _run(job: BucketJob, options: RunOptions) -> int:
                 job,
                 options,
                 progress=progress,
-                waiting=lambda who: click.echo(f"{who} is at this job; waiting for it to finish or to die", err=True),
+                waiting=lambda who: click.echo(waiting_for(who, "this job"), err=True),
                 reported=written.append,
             )
     except BaseException:

@@ -30,7 +30,7 @@ ROUNDS = 2
 
 FLUSH_ROWS = 500
 FLUSH_LEAST_S, FLUSH_MOST_S, FLUSH_SHARE = 0.5, 10.0, 0.01
-"""Rows wait for this share of the time that the run has taken: that much work is lost with its driver."""
+"""Rows wait to be written for this share of the time that the run has taken; they are what is lost with the driver."""
 
 OUTAGE = 16
 """So many items in a row that cannot be reached are an outage of the storage, not of the items."""
@@ -43,7 +43,7 @@ Name = tuple[str, str]  # key, style
 
 
 MANY_LOST = 50
-"""More items than these that all end their workers are no bad photos: Ray itself is in trouble."""
+"""Where more items than these all end their workers, it is not the photos: Ray itself is in trouble."""
 
 
 class OutageError(TransientError):
@@ -161,7 +161,7 @@ class Driver:
                     )
                 self._flush(now)
         except BaseException:
-            with suppress(PcakdError):  # the storage may be what it ends for
+            with suppress(PcakdError):  # perhaps it ends because the storage is away
                 self._flush()
             raise
         finally:
@@ -209,7 +209,7 @@ class Driver:
             raise stop  # not before all rows that came are kept: their results are in place
 
     def _account_for_lost(self, items: pa.Table, alone: bool) -> None:
-        """Items whose worker died each time have no row: they are tried alone, then they are to blame."""
+        """Items whose worker died each time have no row. Each is tried alone: one that ends it again is the cause."""
         lost, self._outstanding = self._outstanding, set()
         if len(lost) == len(items) > MANY_LOST:
             raise TransientError("every Ray worker died, out of memory perhaps; the same command goes on")

@@ -130,7 +130,7 @@ class Chain:
                 yield got
         finally:
             over.set()
-            # The thread sees it at the next block; where a large photo is under way that is not waited for.
+            # The thread sees this when the next block comes; that is not waited for while a large photo is worked on.
             deadline = time.monotonic() + CLOSE_S
             while thread.is_alive() and time.monotonic() < deadline:
                 with suppress(queue.Empty):

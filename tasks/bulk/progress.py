@@ -44,7 +44,7 @@ class BulkProgress:
 
     show:    a bar on a terminal, plain occasional lines on any other standard error.
     tracker: has `metrics(values, step=)`, as a Tracker: told every `metrics_every_s` seconds and at the end.
-    tell:    told (share, text), as a StageProgress; it sees to its own pace.
+    tell:    told (share, text) each time, as a StageProgress, which passes on only some of them.
     """
 
     def __init__(

@@ -10,6 +10,7 @@ from pcakd.errors import FatalError, PcakdError
 from pcakd.fields import chosen
 from tasks.bulk import BucketReport, BulkProgress, stylize_bucket
 from tasks.bulk.driver import TooManyFailedError
+from tasks.lease import waiting_for
 from tasks.stages.artifacts import publish_link
 from tasks.stages.progress import StageProgress
 from tasks.stages.run import stage_task
@@ -27,7 +28,6 @@ def stylize_stage(session: Session, **options: Any) -> BucketReport:
     options: the fields of `BucketJob` and `RunOptions`.
     """
     job, how = chosen(BucketJob, options), chosen(RunOptions, options)
-    waiting = f"{job.dest}: %s is at this job; waiting for it to finish or to die"
     with (
         session.tracker.child("stylize-bucket") as run,
         StageProgress("stylize-bucket", "Stylizing") as tell,
@@ -40,7 +40,7 @@ def stylize_stage(session: Session, **options: Any) -> BucketReport:
                 how,
                 progress=progress,
                 holder=session.holder,
-                waiting=lambda who: session.log.info(waiting, who),
+                waiting=lambda who: session.log.info("%s", waiting_for(who, job.dest)),
                 reported=lambda report: _log_report(report, run),
             )
         except TooManyFailedError as error:
@@ -55,7 +55,7 @@ def stylize_stage(session: Session, **options: Any) -> BucketReport:
 def _log_report(report: Report, run: Tracker) -> None:
     """The report that this run wrote."""
     run.file(PAGE, report.html)
-    with suppress(PcakdError):  # the storage may be what the job ended for
+    with suppress(PcakdError):  # perhaps the job ended because the storage is away
         run.file(NUMBERS, report.folder.read(NUMBERS))
         info = report.folder.head(FAILED)
         if info is not None and info.size <= LOGGED_BYTES:

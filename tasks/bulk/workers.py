@@ -43,7 +43,7 @@ THREADS = 16
 """Requests at a time to an S3 server: it answers slowly, but many at once."""
 
 STOP = "stop"
-"""Status of a row that is no outcome: it asks the driver to end the job, for the error in it."""
+"""A row with this status tells of no item: it asks the driver to end the job, because of the error in it."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -86,7 +86,10 @@ def fetch(table: pa.Table, work: Work) -> Iterator[pa.Table]:
                 last = _decoded(work, head, *reading.pop(item["key"]).result())
                 spent: Row = {}
             else:
-                spent = {"fetch_s": 0.0, "decode_s": 0.0}  # the one before it has them: totals count time once
+                spent = {
+                    "fetch_s": 0.0,
+                    "decode_s": 0.0,
+                }  # the row before has them, so that they count once
             head, body = last
             own = {"style": item["style"], "output": item["output"], **spent}
             head = replace(head, item=item, row={**head.row, **own})

@@ -23,7 +23,7 @@ class TreeSum:
         height, position, width = 0, index, self.parts
         while True:
             sibling = position ^ 1
-            if sibling >= width and width > 1:  # the odd one at the end goes up alone
+            if sibling >= width and width > 1:  # the last part of an odd number goes up alone
                 pass
             elif width == 1 or (height, sibling) not in self._nodes:
                 break

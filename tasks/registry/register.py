@@ -188,7 +188,7 @@ def _create(
     created = Registered(name=name, version=int(version.version), digest=model.digest, created=True)
     oldest = find_version(client, name, model.digest)
     if oldest is not None and oldest.version < created.version:
-        # Another run registered the same weights meanwhile; the lower number stays, on both sides.
+        # Another run registered the same weights meanwhile; both runs keep the version of the lower number.
         client.delete_model_version(name, str(created.version))
         return oldest
     return created

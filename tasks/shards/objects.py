@@ -50,7 +50,7 @@ def read_outcomes(work: Storage, part_count: int) -> Iterator[pa.Table]:
 def write_objects(
     dest: Storage, key: str, outcomes: Iterable[pa.Table], homes: Homes, base: ShardDataset | None
 ) -> tuple[dict[str, Any], str]:
-    """Write the table, of the base with its retried rows renewed if there is one; (counts, SHA-256 of the file)."""
+    """Write the table; (counts, SHA-256 of the file). base: the generation before, whose retried rows are renewed."""
     rows = _settled(outcomes, homes, _older_keys(base, homes))
     if base is not None:
         rows = _renewed(base, {row["key"]: row for row in rows})
@@ -89,7 +89,7 @@ def _settled(outcomes: Iterable[pa.Table], homes: Homes, older: dict[str, str]) 
 
 
 def _older_keys(base: ShardDataset | None, homes: Homes) -> dict[str, str]:
-    """Hash → key of the photos in older shards; only where a duplicate of one has turned up."""
+    """Hash → key of the photos in older shards; empty where no photo repeats one of them."""
     if base is None or not (homes.first < 0).any():
         return {}
     return {row["sha256"]: row["key"] for table in base.objects() for row in table.to_pylist() if row["status"] == OK}

@@ -58,7 +58,7 @@ class PartResult:
 class Fetched:
     """An object's content, or why there is none.
 
-    info: the listing's entry; where the content was read, the one that belongs to it.
+    info: the entry that belongs to the content that was read; of what was not read, the listing's.
     """
 
     info: ObjectInfo
@@ -170,7 +170,7 @@ def _fetch(source: Storage, entry: ObjectInfo, poison: frozenset[str]) -> Fetche
 
 
 def _watched(source: Storage, fetched: Iterator[tuple[ObjectInfo, Fetched]]) -> Iterator[tuple[ObjectInfo, Fetched]]:
-    """The same, until the storage is away altogether: a job must not mark a million objects for that."""
+    """Pass on what is fetched; raise TransientError where the storage is away, before a million objects are marked."""
     in_a_row = 0
     for entry, content in fetched:
         in_a_row = in_a_row + 1 if content.status == UNREACHABLE else 0

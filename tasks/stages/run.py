@@ -11,7 +11,7 @@ from prefect.tasks import exponential_backoff
 from pcakd.errors import TransientError
 from pcakd.storage import Storage
 from pcakd.storage.stage import StageOutput
-from tasks.lease import Lease, lease
+from tasks.lease import Lease, lease, waiting_for
 from tasks.stages.session import Session
 from tasks.tracking import Tracker
 
@@ -64,12 +64,11 @@ def run_stage(
         run.params(_flat({**output.params, **{f"input.{key}": value for key, value in output.inputs.items()}}))
         manifest, reused = output.finished(), True
         if manifest is None:
-            waiting = f"{name}: %s is at it; waiting for it to finish or to die"
             with lease(
                 session.workspace,
                 name,
                 holder=session.holder,
-                waiting=lambda who: session.log.info(waiting, who),
+                waiting=lambda who: session.log.info("%s", waiting_for(who, name)),
             ) as held:
                 manifest = output.finished()
                 if manifest is None:

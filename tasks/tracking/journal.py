@@ -46,7 +46,7 @@ class Journal:
 
     @classmethod
     def adopt(cls, folder: Path) -> "Journal | None":
-        """A journal whose writer is gone; None while somebody holds it, or where none is."""
+        """A journal whose writer is gone; None while somebody holds it, or where there is no journal."""
         if not (folder / LINES).is_file():
             return None
         lock = _try_lock(folder)

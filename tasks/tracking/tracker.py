@@ -125,7 +125,7 @@ class _Session:
         return True
 
     def finish(self) -> None:
-        """Give the sender a last moment; what stays behind is sent by the next process."""
+        """Give the sender a last moment; what is not sent by then is sent by the next process."""
         sent = self.flush(LAST_TRY_S)
         self._stop.set()
         self._wake.set()
