@@ -19,6 +19,8 @@ PARAMS: dict[str, Any] = {
     "strength": 1.0,
     "smoothing": "guided",
     "compat": "auto",
+    "depth": "same",
+    "colour": "srgb",
     "format": "JPEG",
     "quality": 95,
 }
@@ -41,7 +43,8 @@ def write_package(checkpoint: bytes, folder: Path) -> dict[str, Any]:
     example = folder / "example"
     write_example(weights, example)
     signature = ModelSignature(
-        inputs=Schema([ColSpec("binary", "content"), ColSpec("binary", "style")]),
+        # Both are needed: the model says so in a sentence, MLflow would with the whole input.
+        inputs=Schema([ColSpec("binary", name, required=False) for name in ("content", "style")]),
         outputs=Schema([ColSpec("binary", "image")]),
         params=ParamSchema([ParamSpec(name, _TYPES[type(value)], value) for name, value in PARAMS.items()]),
     )

@@ -105,6 +105,61 @@ def test_a_wrong_parameter_or_photo_is_named(settings, champion):
         model.predict(frame, params={"format": "GIF"})
     with pytest.raises(mlflow.MlflowException, match="photo"):
         model.predict(pd.DataFrame({"content": [b"no photo"], "style": [photo(3)]}))
+    with pytest.raises(mlflow.MlflowException, match="quality is 0: give"):
+        model.predict(frame, params={"quality": 0})
+    with pytest.raises(mlflow.MlflowException, match="params has strenght: parameters are transform, balance"):
+        model.predict(frame, params={"strenght": 0.5})
+
+
+def test_photos_come_as_bytes_or_as_base64_text_however_the_request_is_written(settings, champion):
+    from fastapi.testclient import TestClient
+    from mlflow.pyfunc import scoring_server
+
+    use_store(settings)
+    model = mlflow.pyfunc.load_model(champion.uri)
+    expected = model.predict(pd.DataFrame({"content": [photo(1)], "style": [photo(3)]}), params={"format": "PNG"})
+    client = TestClient(scoring_server.init(model))
+    content, style = (base64.b64encode(photo(number)).decode() for number in (1, 3))
+    row = {"content": content, "style": style}
+    bodies = [
+        {"dataframe_split": {"columns": ["content", "style"], "data": [[content, style]]}},
+        {"dataframe_records": [row]},
+        {"inputs": {"content": [content], "style": [style]}},
+        {"inputs": [row]},
+        {"instances": [row]},
+    ]
+    for body in bodies:
+        answer = client.post("/invocations", json=body | {"params": {"format": "PNG"}})
+        assert answer.status_code == 200, (list(body), answer.text[:300])
+        assert base64.b64decode(answer.json()["predictions"][0]["image"]) == expected["image"][0], list(body)
+    answer = client.post(
+        "/invocations", content=f"content,style\n{content},{style}\n", headers={"Content-Type": "text/csv"}
+    )
+    assert answer.status_code == 200
+    assert base64.b64decode(answer.json()["predictions"][0]["image"]).startswith(b"\xff\xd8")
+
+
+def test_a_wrong_request_is_answered_in_one_sentence_without_the_photo(settings, champion):
+    from fastapi.testclient import TestClient
+    from mlflow.pyfunc import scoring_server
+
+    use_store(settings)
+    client = TestClient(scoring_server.init(mlflow.pyfunc.load_model(champion.uri)))
+    good, bad = base64.b64encode(photo(1)).decode(), base64.b64encode(photo(1)[:300]).decode()
+    wrong = [
+        ({"dataframe_records": [{"content": bad, "style": good}]}, "content in row 1: is truncated"),
+        ({"dataframe_records": [{"content": good, "style": bad}]}, "style in row 1: is truncated"),
+        ({"dataframe_records": [{"content": good}]}, "style is missing"),
+        ({"instances": [{"content": "no photo!", "style": good}]}, "content in row 1"),
+        ({"dataframe_records": [{"content": good, "style": good}], "params": {"strength": 7}}, "strength is 7.0"),
+        ({"dataframe_records": [{"content": good, "style": good}], "params": {"sharpen": 1}}, "params has sharpen"),
+    ]
+    for body, word in wrong:
+        answer = client.post("/invocations", json=body)
+        assert answer.status_code == 400
+        assert word in answer.json()["message"]
+        assert good[:60] not in answer.text
+        assert "Traceback" not in answer.text
 
 
 def test_the_champion_changes_only_when_the_gate_passes(settings, champion):
