@@ -2,24 +2,28 @@
 
 A mask is a picture, in size independent of its photo. Its labels:
 
-* few distinct values (palette, grey or colour picture, at most `MAX_LABELS` of them): every value is a label;
+* few distinct colours (palette, grey or colour picture, at most `MAX_LABELS` of them): every one is a label;
 * a grey picture with more values is one soft region: 255 is inside, 0 outside, between is partly inside;
 * a colour picture with more values: the colours that cover 1 % of it or more are the labels, and every other
   pixel (a soft border) belongs to them by closeness.
 
-Black, and palette index 0, mean "no label". Labels are matched between the two masks by value.
+Black, transparent parts, and palette index 0 mean "no label". Labels are matched between the two masks by colour. A
+lossy picture (JPEG) whose noise would make labels of its own is refused.
 """
 
+import io
+import os
+from collections.abc import Collection
 from dataclasses import dataclass
 
 import numpy as np
 import torch
-from PIL import Image
+from PIL import Image, ImageOps
 from torch import Tensor
 from torch.nn import functional as F
 
 from pcakd.errors import UsageError
-from pcakd.photos.images import PhotoSource, read_photo
+from pcakd.photos.images import Photo, PhotoSource, read_photo
 
 MAX_LABELS = 16
 _MIN_SHARE = 0.01
@@ -50,13 +54,63 @@ def read_mask(source: PhotoSource, name: str | None = None) -> Mask:
         if source.dtype != np.uint8:
             raise UsageError(f"{name or 'mask'}: a mask array is uint8, not {source.dtype}")
         return _from_grey(source)
-    if isinstance(source, Image.Image) and source.mode == "P":
-        return _from_grey(np.asarray(source))
-    photo = read_photo(source, name=name)
-    rgb = photo.rgb
+    named = name or (str(source) if isinstance(source, str | os.PathLike) else "mask")
+    photo = read_photo(source, name=name, convert_profile=False)
+    rgb = photo.rgb8.copy()
+    if (unlabelled := _unlabelled(source, photo)) is not None:
+        rgb[unlabelled] = 0
     if (rgb[..., 0] == rgb[..., 1]).all() and (rgb[..., 1] == rgb[..., 2]).all():
-        return _from_grey(rgb[..., 0])
-    return _from_colours(rgb)
+        mask = _from_grey(rgb[..., 0])
+    else:
+        mask = _from_colours(rgb)
+    if photo.format in _LOSSY and not photo.lossless:
+        _check_noise(mask, named)
+    return mask
+
+
+def _unlabelled(source: PhotoSource, photo: Photo) -> np.ndarray | None:
+    """Where a picture says by transparency or palette index 0 that there is no label: bool H×W, None: nowhere."""
+    found = None if photo.alpha is None else photo.alpha < (np.iinfo(photo.alpha.dtype).max + 1) // 2
+    image = source if isinstance(source, Image.Image) else None
+    if photo.format in ("PNG", "GIF", "TIFF", "BMP"):
+        if isinstance(source, str | os.PathLike):
+            image = Image.open(os.fspath(source))
+        elif isinstance(source, bytes | bytearray | memoryview):
+            image = Image.open(io.BytesIO(source))
+    if image is not None and image.mode == "P":
+        zero = np.asarray(ImageOps.exif_transpose(image)) == 0
+        found = zero if found is None else found | zero
+    return found
+
+
+_LOSSY = ("JPEG", "WEBP", "AVIF")
+_NOISE = 24.0
+"""Two labels of a lossy picture that are nearer than this (Euclidean, grey levels) are one with noise."""
+
+
+def _check_noise(mask: Mask, name: str) -> None:
+    colours = [(0.0, 0.0, 0.0), *(tuple(float(value) for value in label.split(",")) for label in mask.labels)]
+    for i, first in enumerate(colours):
+        for second in colours[i + 1 :]:
+            if sum((a - b) ** 2 for a, b in zip(first, second, strict=True)) < _NOISE**2:
+                raise UsageError(
+                    f"{name}: the noise of its lossy format makes labels of its own ({len(mask.labels)} labels); "
+                    "save the mask as PNG"
+                )
+
+
+def check_shared(content: Mask, style_labels: Collection[str]) -> None:
+    """Raise UsageError where a content's mask has no label in common with the style's."""
+    if not set(content.labels) & set(style_labels):
+        raise UsageError(
+            f"the masks have no label in common: the content's has {_listed(content.labels)}, the style's "
+            f"{_listed(sorted(style_labels))}; paint what belongs together in the same flat colour"
+        )
+
+
+def _listed(labels: Collection[str]) -> str:
+    shown = [f"({label})" for label in list(labels)[:4]]
+    return ", ".join(shown) + (f" and {len(labels) - 4} more" if len(labels) > 4 else "") if shown else "none"
 
 
 def _from_grey(values: np.ndarray) -> Mask:

@@ -25,7 +25,7 @@ from pcakd.student.checkpoint import Checkpoint, load_checkpoint
 from pcakd.stylize.engine import EngineSettings, Precision, encode_statistics, transfer, transfer_pixels
 from pcakd.stylize.frames import stack, unstack
 from pcakd.stylize.grey import is_grey, to_grey
-from pcakd.stylize.masks import Mask, read_mask
+from pcakd.stylize.masks import Mask, check_shared, read_mask
 from pcakd.stylize.matched_grade import (
     NO_GRADE,
     Cells,
@@ -141,6 +141,8 @@ class Stylizer:
         if not isinstance(style, Style | MaskedStyle):
             style = self.style(style)
         mask = content_mask if content_mask is None or isinstance(content_mask, Mask) else read_mask(content_mask)
+        if mask is not None and isinstance(style, MaskedStyle):
+            check_shared(mask, style.regions)
         if not photo.frames:
             return photo.with_pixels(self._colours(without_hidden(photo), style, options, mask))
         if mask is not None:

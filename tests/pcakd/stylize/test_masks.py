@@ -24,12 +24,46 @@ def test_grey_levels_of_a_label_picture_are_labels():
     assert mask.weights.tolist() == [[[0, 1, 0, 0]], [[0, 0, 1, 1]]]
 
 
-def test_a_palette_picture_is_labelled_by_its_index():
-    image = Image.fromarray(np.array([[0, 1, 1, 3]], np.uint8)).convert("L")
+def palette_mask(format: str | None = None):
+    """Indices 0, 1, 1, 3; index 0 is red. As a PIL image, or as a file's bytes."""
     palette = Image.new("P", (4, 1))
     palette.putdata([0, 1, 1, 3])
-    palette.putpalette([9, 9, 9, 200, 10, 10, 0, 0, 0, 10, 10, 200])
-    assert read_mask(palette).labels == read_mask(image).labels
+    palette.putpalette([255, 0, 0, 200, 10, 10, 0, 0, 0, 10, 10, 200])
+    if format is None:
+        return palette
+    buffer = io.BytesIO()
+    palette.save(buffer, format)
+    return buffer.getvalue()
+
+
+@pytest.mark.parametrize("format", [None, "PNG", "GIF", "TIFF", "path"])
+def test_palette_index_0_is_no_label_through_every_door(format, tmp_path):
+    mask = palette_mask("PNG" if format == "path" else format)
+    if format == "path":
+        (tmp_path / "mask.png").write_bytes(mask)
+        mask = tmp_path / "mask.png"
+    found = read_mask(mask)
+    assert set(found.labels) == {"200,10,10", "10,10,200"}
+    assert found.weights.sum(0)[0, 0] < 1e-4
+    assert found.weights.sum(0)[0, 1:].min() > 0.99
+
+
+def test_transparent_parts_are_no_label():
+    picture = np.full((2, 4, 4), 255, np.uint8)
+    picture[:, :2, :3], picture[:, 2:, :3] = (255, 0, 0), (0, 0, 255)
+    picture[:, :2, 3] = 0
+    assert read_mask(picture).labels == ("0,0,255",)
+
+
+def test_a_jpeg_whose_noise_makes_labels_is_refused_in_one_line(tmp_path):
+    picture = np.zeros((64, 64), np.uint8)
+    picture[:, 20:40], picture[:, 40:] = 90, 200
+    path = tmp_path / "labels.jpg"
+    Image.fromarray(picture).save(path, quality=60)
+    with pytest.raises(UsageError, match=r"labels\.jpg: the noise of its lossy format"):
+        read_mask(path)
+    Image.fromarray(picture).save(path.with_suffix(".png"))
+    assert len(read_mask(path.with_suffix(".png")).labels) == 2
 
 
 def test_a_smooth_grey_picture_is_one_soft_region():

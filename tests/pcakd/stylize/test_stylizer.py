@@ -132,6 +132,14 @@ def test_labels_without_a_partner_take_the_whole_styles_statistics(stylizer):
     torch.testing.assert_close(masked, stylizer.transfer(content, style), atol=1e-5, rtol=0)
 
 
+def test_masks_without_a_label_in_common_are_refused_in_one_line(stylizer):
+    content, style = np.asarray(photograph(1, 64, 96)), np.asarray(photograph(0, 96, 64))
+    red, blue = np.zeros((8, 8, 3), np.uint8), np.zeros((8, 8, 3), np.uint8)
+    red[..., 0], blue[..., 2] = 255, 255
+    with pytest.raises(UsageError, match=r"no label in common.*\(0,0,255\).*\(255,0,0\)"):
+        stylizer.stylize(content, stylizer.masked_style(style, red), content_mask=blue)
+
+
 @pytest.mark.parametrize(
     ("changes", "field"),
     [
