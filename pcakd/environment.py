@@ -46,6 +46,11 @@ VARIABLES = _table(
     Variable(name="PCAKD_DEBUG", what="with any value a command that fails shows the traceback", default="one line"),
     Variable(name="PCAKD_MAX_PIXELS", what="photos of more pixels are left out", default="268435456"),
     Variable(name="PCAKD_S3_ENDPOINT_URL", what="address of the S3 server", default="AWS_ENDPOINT_URL, else AWS"),
+    Variable(
+        name="PCAKD_S3_REQUEST_PAYER",
+        what="`requester`: requests to S3 are paid for by whoever makes them, as some buckets ask",
+        default="their owner pays",
+    ),
     Variable(name="PCAKD_NUM_CPUS", what="CPUs of a Ray that is started here", default="all of the machine"),
     Variable(name="PCAKD_OBJECT_STORE_MB", what="object store of a Ray that is started here, MiB", default="512"),
     Variable(name="PCAKD_RAY_TEMP_DIR", what="folder of a Ray that is started here", default="Ray's own"),

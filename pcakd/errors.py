@@ -4,6 +4,7 @@
     ├── UsageError        2   an option, a field or a file that the user can mend
     │   ├── PhotoError    2   a photo that cannot be read (many photos: skipped, exit code 3)
     │   ├── CheckpointError 2 a model file that is not one, or not whole
+    │   ├── ArchivedError 2   an object that lies in an archive and has to be restored first
     │   ├── NotFoundError 2   an object, a bucket or a folder that is not there
     │   └── AccessError   2   a storage that refuses the credentials, or the permission
     ├── TransientError    4   gave up on something that may pass; the same command again may help
@@ -56,6 +57,10 @@ def _rebuild_photo_error(message: str, reason: str) -> PhotoError:
 
 class CheckpointError(UsageError):
     """A checkpoint or statistics file that is missing, damaged, or of another kind or version."""
+
+
+class ArchivedError(UsageError):
+    """An object that lies in an archive storage class: it can be listed, and not be read before it is restored."""
 
 
 class NotFoundError(UsageError):

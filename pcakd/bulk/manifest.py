@@ -4,14 +4,18 @@
     album/a.jpg,,,,                       in every style of the job
     album/b.jpg,evening,ot,0.7,none       in one of them, by its name
 
-CSV (UTF-8, a header, commas) or Parquet, by its suffix. Only `key` must be there; an empty value is the
-job's own. A key may come again with another style, never with the same.
+CSV or Parquet, by its suffix. Only `key` must be there; an empty value, and NaN, is the job's own. A key may come
+again with another style, never with the same. CSV as spreadsheets write it is understood: UTF-8 or UTF-16 with a byte
+order mark, commas, semicolons or tabs (what the header has), blanks around values of other columns than key, a column
+without name that is empty throughout; and tables as pandas writes them: its index column is not looked at.
 """
 
 import csv
 import io
+import json
 import math
 from collections.abc import Iterable, Iterator
+from decimal import Decimal
 from typing import Any, NamedTuple
 
 import pyarrow as pa
@@ -71,12 +75,12 @@ def read_manifest_table(place: str, styles: Iterable[str]) -> Manifest:
     parent, slash, name = place.rpartition("/")
     storage, names = open_storage(parent or ("/" if slash else ".")), frozenset(styles)
     suffix = name.rpartition(".")[2].lower()
-    if suffix not in ("csv", "parquet"):
-        raise UsageError(f"{place}: a manifest is a .csv or .parquet file")
+    if suffix not in ("csv", "tsv", "parquet"):
+        raise UsageError(f"{place}: a manifest is a .csv, .tsv or .parquet file")
     if storage.head(name) is None:
         raise NotFoundError(f"{place}: no such manifest")
     data = storage.read(name)
-    read = _csv_rows if suffix == "csv" else _parquet_rows
+    read = _parquet_rows if suffix == "parquet" else _csv_rows
     chunks, chunk = [], []
     for row in read(place, storage, name, data):
         chunk.append(_checked(place, row, names))
@@ -94,42 +98,85 @@ def read_manifest_table(place: str, styles: Iterable[str]) -> Manifest:
 
 
 def _csv_rows(place: str, storage: Storage, name: str, data: bytes) -> Iterator[tuple[int, dict[str, Any]]]:
+    utf16 = data.startswith((b"\xff\xfe", b"\xfe\xff"))
     try:
-        reader = csv.reader(io.TextIOWrapper(io.BytesIO(data), "utf-8-sig", newline=""), strict=True)
+        text = io.TextIOWrapper(io.BytesIO(data), "utf-16" if utf16 else "utf-8-sig", newline="")
+        first = text.readline()
+        text = io.TextIOWrapper(io.BytesIO(data), "utf-16" if utf16 else "utf-8-sig", newline="")
+        reader = csv.reader(text, strict=True, delimiter=_delimiter(first))
         header = [title.strip() for title in next(reader, [])]
-        _check_columns(place, header)
+        ignored = {number for number, title in enumerate(header) if title in _IGNORED}
+        _check_columns(place, [title for number, title in enumerate(header) if number not in ignored])
         row = 0
         for values in reader:
-            if not values:
-                continue  # an empty line
+            if not any(value.strip() for value in values):
+                continue  # an empty line, or the empty rows below a spreadsheet's table
             row += 1
             if len(values) != len(header):
                 raise UsageError(f"{place}: row {row} has {len(values)} values for {len(header)} columns")
-            yield row, dict(zip(header, values, strict=True))
+            pairs = [pair for n, pair in enumerate(zip(header, values, strict=True)) if n not in ignored]
+            yield row, {title: value if title == "key" else value.strip() for title, value in pairs}
     except UnicodeDecodeError as error:
-        raise UsageError(f"{place}: is not a CSV file in UTF-8 (byte {error.start:,})") from None
+        raise UsageError(f"{place}: is not a CSV file in UTF-8 (byte {error.start:,}); save it as CSV UTF-8") from None
     except csv.Error as error:
         raise UsageError(f"{place}: is not a CSV file (line {reader.line_num}: {error})") from None
+
+
+_IGNORED = ("", "Unnamed: 0", "__index_level_0__")
+"""Columns that no one wrote: pandas' index, and what a trailing comma makes."""
+
+
+def _delimiter(header: str) -> str:
+    """What stands between the header's names."""
+    return max(",;\t", key=header.count)
 
 
 def _parquet_rows(place: str, storage: Storage, name: str, data: bytes) -> Iterator[tuple[int, dict[str, Any]]]:
     try:
         with open_parquet(storage, name, whole=True) as file:
-            _check_columns(place, file.schema_arrow.names)
+            schema = file.schema_arrow
+            unnamed = {title for title in schema.names if title in _IGNORED or title.startswith("__index_level_")}
+            titles = [title for title in schema.names if title not in unnamed]
+            if "key" in titles:  # a key that is the index is one all the same
+                titles = [title for title in titles if title in COLUMNS or title not in _index_columns(schema)]
+            _check_columns(place, titles)
             row = 0
-            for batch in file.iter_batches(batch_size=CHUNK, use_threads=False):
+            for batch in file.iter_batches(batch_size=CHUNK, use_threads=False, columns=titles):
                 for values in batch.to_pylist():
                     row += 1
-                    yield row, values
+                    yield row, {title: _plain(value) for title, value in values.items()}
     except FatalError as error:
         raise UsageError(f"{place}: is not a Parquet file ({error})") from None
+
+
+def _index_columns(schema: pa.Schema) -> set[str]:
+    """Names of the columns that pandas says are a table's index."""
+    try:
+        found = json.loads((schema.metadata or {}).get(b"pandas", b"{}"))["index_columns"]
+    except (ValueError, KeyError):
+        return set()
+    return {name for name in found if isinstance(name, str)}
+
+
+def _plain(value: Any) -> Any:
+    """A value as it is meant: NaN is pandas' word for empty, a decimal is a number, bytes are text."""
+    if isinstance(value, float) and math.isnan(value):
+        return None
+    if isinstance(value, Decimal):
+        return float(value)
+    if isinstance(value, bytes):
+        try:
+            return value.decode()
+        except UnicodeDecodeError:
+            return value
+    return value
 
 
 def _check_columns(place: str, names: list[str]) -> None:
     if unknown := [name for name in names if name not in COLUMNS]:
         raise UsageError(f"{place}: has a column {shown(unknown[0])!r}; columns are {', '.join(COLUMNS)}")
     if "key" not in names:
-        raise UsageError(f"{place}: has no column key")
+        raise UsageError(f"{place}: has no column key; its first line names the columns: {', '.join(COLUMNS)}")
     if len(set(names)) != len(names):
         raise UsageError(f"{place}: has a column twice; columns are {', '.join(COLUMNS)}")
 
@@ -159,7 +206,7 @@ def _checked(place: str, row: tuple[int, dict[str, Any]], styles: frozenset[str]
     strength = values.get("strength")
     if strength is not None and strength != "":
         try:
-            strength = float(strength)
+            strength = float(strength.replace(",", ".") if isinstance(strength, str) else strength)
         except (TypeError, ValueError):
             strength = math.nan
         bounds = declared(StylizeOptions)["strength"].bounds

@@ -9,7 +9,7 @@ import pyarrow.parquet as pq
 
 from pcakd.bulk.schema import ROW_SCHEMA
 from pcakd.errors import FatalError
-from pcakd.photos.outcomes import EXISTS, OK
+from pcakd.photos.outcomes import ARCHIVED, EXISTS, OK
 from pcakd.storage import ObjectInfo, Storage
 from pcakd.storage.keys import key_of, text
 from pcakd.storage.parquet import parquet_options
@@ -94,7 +94,9 @@ def carried_rows(
             if held is None or (held[0]["key"], held[0]["style"]) != (item["key"], item["style"]):
                 continue
             before, row = held
-            stands = not row["passing"] and (row["status"] != EXISTS or overwrite == "fail")
+            # What lay in an archive may have been restored: its ETag does not tell.
+            again = row["status"] == ARCHIVED or (row["status"] == EXISTS and overwrite != "fail")
+            stands = not row["passing"] and not again
             if not stands or any(before[column] != item[column] for column in _SAME):
                 continue
             now = ObjectInfo(key=name[0], size=item["size"], etag=item["etag"], mtime=0)

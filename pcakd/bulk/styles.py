@@ -1,5 +1,6 @@
 """The styles of a job: what is written as PLACE or NAME=PLACE becomes named styles of one photo or several."""
 
+import os
 import re
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -60,7 +61,8 @@ def _grouped(styles: Sequence[str], weights: Sequence[float], combine: Combine) 
     groups: dict[str, Group] = {}
     named: set[str] = set()
     for written, weight in zip(styles, weights, strict=True):
-        explicit = _NAMED.fullmatch(written)
+        # A path may have an equals sign in it, as folders of partitions do.
+        explicit = None if os.path.isfile(written) else _NAMED.fullmatch(written)
         name, place = (explicit[1], explicit[2]) if explicit else (_name_of(written), written)
         if not place:
             raise UsageError(f"styles has {written!r}: has no photo; write PLACE or NAME=PLACE")

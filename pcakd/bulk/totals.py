@@ -10,7 +10,7 @@ import pyarrow.compute as pc
 
 from pcakd.bulk.schema import STEPS
 from pcakd.errors import FatalError
-from pcakd.photos.outcomes import OK, PENDING
+from pcakd.photos.outcomes import NO_FAILURES, OK, PENDING
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -44,8 +44,8 @@ class Totals:
 
     @property
     def failed(self) -> int:
-        """Items with a row that is not ok."""
-        return self.items - self.ok - self.pending
+        """Items with a row that is neither ok nor left out."""
+        return sum(count for status, count in self.status.items() if status not in NO_FAILURES)
 
     @classmethod
     def of_part(cls, items: pa.Table, rows: pa.Table) -> "Totals":

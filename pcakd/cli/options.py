@@ -1,5 +1,6 @@
 """Command-line options made from the fields that a dataclass declares (see `pcakd.fields`)."""
 
+import os
 from collections.abc import Callable
 from typing import Any
 
@@ -69,3 +70,13 @@ def _keywords(one: Declared, text: str) -> dict[str, Any]:
     elif not one.required:
         keywords |= {"default": one.default, "show_default": one.default not in (None, "")}
     return keywords
+
+
+request_payer_option = click.option(
+    "--request-payer",
+    is_flag=True,
+    expose_value=False,
+    callback=lambda ctx, param, value: value and os.environ.update(PCAKD_S3_REQUEST_PAYER="requester"),
+    help="Pay for requests to S3 buckets whose owners ask for it (PCAKD_S3_REQUEST_PAYER=requester).",
+)
+"""Storages read the environment where they are opened, and carry what it says to the workers."""

@@ -11,7 +11,7 @@ class WriteOptions:
     """How a result is written."""
 
     quality: Annotated[int, Bounds(1, 100)] = 95
-    """Of JPEG and WebP results."""
+    """Of JPEG, AVIF and WebP results."""
 
     def __post_init__(self) -> None:
         check_fields(self)

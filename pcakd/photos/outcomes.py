@@ -4,7 +4,7 @@ A status is a short stable word in an objects table or a ledger; words are added
 meaning, since old tables are read, too. The reasons of `PhotoError` are among them.
 """
 
-from pcakd.errors import AccessError, FatalError, NotFoundError, PhotoError, TransientError, UsageError
+from pcakd.errors import AccessError, ArchivedError, FatalError, NotFoundError, PhotoError, TransientError, UsageError
 
 OK = "ok"
 DUPLICATE = "duplicate"
@@ -16,6 +16,8 @@ NOT_AN_IMAGE = "not-an-image"
 TRUNCATED = "truncated"
 TOO_LARGE = "too-large"
 UNSUPPORTED = "unsupported"
+LEFT_OUT = "left-out"
+ARCHIVED = "archived"
 
 MISSING = "missing"
 DENIED = "denied"
@@ -25,6 +27,9 @@ NO_MEMORY = "no-memory"
 
 MAY_PASS = frozenset({MISSING, DENIED, UNREACHABLE, CRASHED, NO_MEMORY})
 """Statuses that another run tries again; the others are in the object itself, or in what the job was told."""
+
+NO_FAILURES = frozenset({OK, DUPLICATE, LEFT_OUT, PENDING})
+"""Statuses that do not count as failures."""
 
 _OF_AN_OBJECT = {
     MISSING: "listed, but gone when it was fetched",
@@ -36,6 +41,8 @@ _OF_AN_OBJECT = {
     NOT_AN_IMAGE: "not in a known image format",
     TRUNCATED: "truncated or damaged",
     TOO_LARGE: "over the limit of pixels or bytes",
+    ARCHIVED: "in an archive storage class: restore it first, then run again",
+    LEFT_OUT: "no photo, by its name: a system's file, a sidecar, a text, a video; no failure",
 }
 
 SHARD_STATUSES = {
@@ -80,6 +87,8 @@ def status_of(error: Exception) -> str:
     match error:
         case PhotoError():
             return error.reason
+        case ArchivedError():
+            return ARCHIVED
         case AccessError():
             return DENIED
         case NotFoundError():

@@ -55,7 +55,7 @@ def open_storage(uri: str | os.PathLike) -> Storage:
 def open_places(source: str, dest: str) -> tuple[Storage, Storage]:
     """The storages that a job reads from and writes to.
 
-    Raises UsageError where one lies in the other, NotFoundError and AccessError for a source that cannot be used.
+    Raises UsageError where one lies in the other, NotFoundError and AccessError for a place that cannot be used.
     """
     places = open_storage(source), open_storage(dest)
     outer, inner = (f"{place.uri()}/" for place in places)
@@ -64,4 +64,6 @@ def open_places(source: str, dest: str) -> tuple[Storage, Storage]:
             f"{places[1]}: source and destination lie in each other; choose a destination outside {places[0]}"
         )
     places[0].check()
+    if not isinstance(places[1], LocalStorage):
+        places[1].check()
     return places

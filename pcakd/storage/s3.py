@@ -29,6 +29,7 @@ from pcakd.storage.s3_client import (
     code_of,
     describe,
     endpoint_from_environment,
+    request_payer_from_environment,
     translated,
 )
 from pcakd.storage.s3_client import may_pass as passing
@@ -55,6 +56,7 @@ class S3Storage(Storage):
         self.prefix = prefix.strip("/") + "/" if prefix.strip("/") else ""
         self.endpoint = endpoint if endpoint is not None else endpoint_from_environment()
         self.policy = policy
+        self.request_payer = request_payer_from_environment()
 
     def __repr__(self) -> str:
         return f"S3Storage({self.uri()!r})"
@@ -71,7 +73,7 @@ class S3Storage(Storage):
 
     @property
     def _client(self) -> Any:
-        return client_for(self.endpoint)
+        return client_for(self.endpoint, self.request_payer)
 
     def uri(self, key: str = "") -> str:
         return (

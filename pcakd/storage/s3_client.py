@@ -11,7 +11,7 @@ from botocore.exceptions import ClientError
 from botocore.parsers import ResponseParserError
 
 from pcakd.environment import setting
-from pcakd.errors import AccessError, FatalError, NotFoundError, PcakdError, UsageError
+from pcakd.errors import AccessError, ArchivedError, FatalError, NotFoundError, PcakdError, UsageError
 
 MISSING = {"NoSuchKey", "NotFound"}
 CONFLICT = {"PreconditionFailed", "412"}
@@ -67,15 +67,35 @@ def _shown(url: str) -> str:
     return urlunsplit(parts._replace(netloc=parts.netloc.rpartition("@")[2]))
 
 
-def client_for(endpoint: str | None) -> Any:
-    """The process's client for an endpoint: thread-safe, with no retries of its own (`retry.py` has them all)."""
+def request_payer_from_environment() -> bool:
+    """Whether PCAKD_S3_REQUEST_PAYER says that the caller pays for requests. Raises UsageError for another word."""
+    word = setting("PCAKD_S3_REQUEST_PAYER")
+    if word not in (None, "", "requester"):
+        raise UsageError(f"PCAKD_S3_REQUEST_PAYER is {word!r}: set it to requester, or leave it out")
+    return word == "requester"
+
+
+_PAID = frozenset(
+    {
+        *("GetObject", "HeadObject", "ListObjectsV2", "PutObject", "CopyObject", "DeleteObject", "DeleteObjects"),
+        *("CreateMultipartUpload", "UploadPart", "CompleteMultipartUpload", "AbortMultipartUpload", "ListParts"),
+    }
+)
+"""Operations that take RequestPayer."""
+
+
+def client_for(endpoint: str | None, request_payer: bool = False) -> Any:
+    """The process's client for an endpoint: thread-safe, with no retries of its own (`retry.py` has them all).
+
+    request_payer: the caller pays for its requests, as some buckets ask.
+    """
     names = ("AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY", "AWS_SESSION_TOKEN", "AWS_PROFILE", "AWS_REGION")
     # A client keeps the credentials it was made with: other ones in the environment mean another client.
-    return _client(endpoint, os.getpid(), hash(tuple(setting(name) for name in names)))
+    return _client(endpoint, request_payer, os.getpid(), hash(tuple(setting(name) for name in names)))
 
 
 @functools.lru_cache(maxsize=8)
-def _client(endpoint: str | None, process: int, environment: int) -> Any:
+def _client(endpoint: str | None, request_payer: bool, process: int, environment: int) -> Any:
     import boto3
     from botocore.config import Config
 
@@ -93,11 +113,19 @@ def _client(endpoint: str | None, process: int, environment: int) -> Any:
     try:
         session = boto3.session.Session()
         region = region or session.region_name or "us-east-1"
-        return session.client("s3", endpoint_url=endpoint, config=config, region_name=region)
+        client = session.client("s3", endpoint_url=endpoint, config=config, region_name=region)
+        if request_payer:
+            client.meta.events.register("provide-client-params.s3", _as_payer)
+        return client
     except (boto.ProfileNotFound, boto.ConfigParseError, boto.PartialCredentialsError) as error:
         raise AccessError(f"the AWS configuration cannot be used ({type(error).__name__})", credentials=True) from None
     except ValueError:
         raise UsageError("the S3 endpoint's address is not a URL; check PCAKD_S3_ENDPOINT_URL") from None
+
+
+def _as_payer(params: dict, model: Any, **_: Any) -> None:
+    if model.name in _PAID:
+        params["RequestPayer"] = "requester"
 
 
 def code_of(error: ClientError) -> str:
@@ -161,6 +189,8 @@ def _from_code(code: str, status: int, verb: str, where: str) -> PcakdError:
             "AWS_SECRET_ACCESS_KEY, AWS_SESSION_TOKEN and this machine's clock",
             credentials=True,
         )
+    if code == "InvalidObjectState":
+        return ArchivedError(f"{where}: lies in an archive storage class; restore it in S3 first, then run again")
     if code in _DENIED or status in (401, 403):
         return AccessError(f"cannot {verb} {where}: these S3 credentials do not allow it ({code})")
     if code in _BUCKET:

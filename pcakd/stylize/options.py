@@ -33,10 +33,10 @@ class StylizeOptions:
     matching places takes over. auto: what the model says: released for imported models, else pcakd."""
 
     depth: Depth = "same"
-    """Bits a channel of the result: "same" as the content's, "8" or "16", where the format has them."""
+    """Bits a channel of PNG and TIFF results: same as the content's, 8 or 16."""
 
     colour: Gamut = "srgb"
-    """Colour space of the result: "srgb", or "source": the content's own RGB space, with what lies outside sRGB."""
+    """Colour space of results. source: the content's own (Display P3, Adobe RGB, ...), colours outside sRGB kept."""
 
     def __post_init__(self) -> None:
         check_fields(self)

@@ -8,7 +8,7 @@ from click.core import ParameterSource
 
 from pcakd.bulk.job import BucketJob, RunOptions, load_job
 from pcakd.cli.extra import need_pipeline
-from pcakd.cli.options import field_option, field_options
+from pcakd.cli.options import field_option, field_options, request_payer_option
 from pcakd.errors import EXIT_OK, EXIT_PARTIAL
 from pcakd.photos.options import WriteOptions
 from pcakd.stylize.options import StylizeOptions
@@ -73,6 +73,7 @@ Exit codes: 0 done, 2 usage, 3 some photos failed (the report says which and why
 @field_option(BucketJob, "template", metavar="T")
 @field_options(BucketJob, "format", *WriteOptions.__dataclass_fields__, "max_side")
 @field_options(RunOptions, "workers", "device", "memory_limit", "max_failed")
+@request_payer_option
 @click.option("--dry-run", is_flag=True, help="List, plan and check for collisions; write nothing.")
 @click.pass_context
 def stylize_bucket(ctx: click.Context, job_file: Path | None, dry_run: bool, **values: Any) -> int:

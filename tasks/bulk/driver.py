@@ -16,7 +16,7 @@ import pyarrow as pa
 from pcakd.bulk.job import RunOptions
 from pcakd.bulk.ledger import Snapshot
 from pcakd.errors import FatalError, PcakdError, TransientError
-from pcakd.photos.outcomes import CRASHED, OK, UNREACHABLE
+from pcakd.photos.outcomes import CRASHED, NO_FAILURES, UNREACHABLE
 from tasks.bulk.carried import Row
 from tasks.bulk.progress import BulkProgress, Counts
 from tasks.cluster.attach import ray_cluster
@@ -59,6 +59,7 @@ class _State:
     """What the run has counted; an item that is tried again counts once."""
 
     done: int = 0
+    earlier: int = 0  # of `done`, those that a run before finished
     rows: int = 0
     first: float | None = None  # when the first row of this run was there
     bytes_in: int = 0
@@ -117,7 +118,9 @@ class Driver:
         waiting: list[pa.Table] = []
         for part in range(self.snapshot.parts):
             pending = self.snapshot.pending(part)
-            self.state.done += self.snapshot.record["parts"][part]["items"] - len(pending)
+            finished = self.snapshot.record["parts"][part]["items"] - len(pending)
+            self.state.done += finished
+            self.state.earlier += finished
             self._tell()
             if len(pending):
                 waiting.append(_with_part(pending, part))
@@ -187,7 +190,7 @@ class Driver:
             if not self._buffer:
                 self._buffered_since = time.monotonic()
             self._buffer[name[0]].append(row)
-            ok = row["status"] == OK
+            ok = row["status"] in NO_FAILURES
             state.rows += 1
             state.bytes_in += row["size"] or 0
             state.bytes_out += row.get("output_size") or 0

@@ -30,7 +30,7 @@ class BucketReport:
     """How a job ended.
 
     totals:    of the whole listing. results: where its rows are; page: the report's address.
-    reused:    there was nothing to do. processed: rows that this run wrote, in so many seconds.
+    reused:    there was nothing to do. processed: items that this run brought to an end, in so many seconds.
     """
 
     job_id: str
@@ -125,7 +125,12 @@ class _BucketRun:
             raise
         seconds = time.monotonic() - self._clock
         return _report(
-            self.resolved, self.snapshot, totals, reused=False, processed=self.driver.state.rows, seconds=seconds
+            self.resolved,
+            self.snapshot,
+            totals,
+            reused=False,
+            processed=self.driver.state.done - self.driver.state.earlier,
+            seconds=seconds,
         )
 
     def _chain(self, items: int) -> Any:
@@ -189,7 +194,7 @@ class _BucketRun:
             run=self.name,
             started=self.started,
             seconds=time.monotonic() - self._clock,
-            processed=state.rows,
+            processed=state.done - state.earlier,
             first_s=None if state.first is None else state.first - self._clock,
             stopped=stopped,
             workers=max(1, self.workers),

@@ -19,7 +19,8 @@ import pyarrow as pa
 
 from pcakd.errors import PcakdError
 from pcakd.photos.images import Photo, check_pixels, max_pixels_default, peek, read_photo
-from pcakd.photos.outcomes import EXISTS, MAY_PASS, OK, check_bytes, ends_the_job, status_of
+from pcakd.photos.leftovers import is_left_out
+from pcakd.photos.outcomes import EXISTS, LEFT_OUT, MAY_PASS, OK, check_bytes, ends_the_job, status_of
 from pcakd.photos.shrink import to_longest_side
 from pcakd.photos.write import FORMATS, check_writable, encode
 from pcakd.storage import LocalStorage, Storage, sha256_hex, shown
@@ -178,6 +179,8 @@ def _new(work: Work, item: dict[str, Any]) -> Head:
 
 def _read(work: Work, key: str, size: int) -> tuple[Row, bytes]:
     """(what it adds to the row, the content)."""
+    if is_left_out(key_of(key)):
+        return {"status": LEFT_OUT, "message": "no photo, by its name"}, b""
     row: Row = {"status": ""}
     data, info = b"", None
     with _failures(row):

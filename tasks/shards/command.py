@@ -5,7 +5,7 @@ from typing import Any
 import click
 
 from pcakd.cli.extra import need_pipeline
-from pcakd.cli.options import field_option, field_options
+from pcakd.cli.options import field_option, field_options, request_payer_option
 from pcakd.errors import EXIT_OK, EXIT_PARTIAL
 from pcakd.photos.outcomes import OK, SHARD_STATUSES
 from pcakd.shards.config import ShardConfig
@@ -39,6 +39,7 @@ row for every object of SRC, stats.json, overview.png and, last, manifest.json."
     is_flag=True,
     help="Take again what failed for a reason that may pass: missing, denied, unreachable, crashed, no-memory.",
 )
+@request_payer_option
 @click.option("--dry-run", is_flag=True, help="List and count SRC, write nothing.")
 def shard(source: str, dest: str, retry_failed: bool, dry_run: bool, **options: Any) -> int:
     """Turn SRC, a folder or s3://bucket/prefix of photos, into Parquet shards under DEST.

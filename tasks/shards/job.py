@@ -23,7 +23,7 @@ from typing import Any
 import numpy as np
 
 from pcakd.errors import AccessError, FatalError, TransientError, UsageError
-from pcakd.photos.outcomes import DUPLICATE, MAY_PASS, OK
+from pcakd.photos.outcomes import MAY_PASS, NO_FAILURES, OK
 from pcakd.shards.config import FORMAT, ShardConfig
 from pcakd.shards.dataset import ShardDataset, ShardInfo
 from pcakd.shards.plan import Part, Photos, cut_into_parts, first_of_each, lay_into_shards
@@ -68,7 +68,7 @@ class ShardReport:
     @property
     def failed(self) -> int:
         """Objects that are neither in a shard nor a duplicate of one that is."""
-        return sum(count for status, count in self.counts["status"].items() if status not in (OK, DUPLICATE))
+        return sum(count for status, count in self.counts["status"].items() if status not in NO_FAILURES)
 
     @property
     def may_pass(self) -> int:

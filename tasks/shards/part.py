@@ -10,7 +10,8 @@ from typing import Any
 import pyarrow as pa
 
 from pcakd.errors import PcakdError, TransientError
-from pcakd.photos.outcomes import CRASHED, OK, UNREACHABLE, check_bytes, ends_the_job, status_of
+from pcakd.photos.leftovers import is_left_out
+from pcakd.photos.outcomes import CRASHED, LEFT_OUT, OK, UNREACHABLE, check_bytes, ends_the_job, status_of
 from pcakd.shards.plan import Part
 from pcakd.shards.prepare import PreparedPhoto, prepare_photo
 from pcakd.shards.schema import OUTCOME_SCHEMA, SPLITS, split_of
@@ -159,6 +160,8 @@ def _read_ahead(
 def _fetch(source: Storage, entry: ObjectInfo, poison: frozenset[str]) -> Fetched:
     if entry.key in poison:
         return Fetched(info=entry, status=CRASHED, detail="decoding it ended the worker process")
+    if is_left_out(entry.key):
+        return Fetched(info=entry, status=LEFT_OUT, detail="no photo, by its name")
     try:
         check_bytes(entry.size, entry.key)
         data, info = source.read_with_info(entry.key)

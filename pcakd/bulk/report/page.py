@@ -12,7 +12,7 @@ from markupsafe import Markup
 from pcakd.bulk.report.charts import Column, Share, columns, share_bar
 from pcakd.bulk.report.sample import Example, Picture
 from pcakd.bulk.schema import STEPS
-from pcakd.photos.outcomes import BULK_STATUSES, OK, PENDING
+from pcakd.photos.outcomes import BULK_STATUSES, LEFT_OUT, OK, PENDING
 from pcakd.storage.base import shown
 from pcakd.units import shown_bytes
 
@@ -73,6 +73,8 @@ def headline(report: dict[str, Any]) -> str:
     totals = report["totals"]
     good, failed, pending = totals["status"].get(OK, 0), report["failed"], totals["status"].get(PENDING, 0)
     words = [f"{good:,} of {totals['items']:,} {'photos' if not report['several'] else 'results'} made"]
+    if left_out := totals["status"].get(LEFT_OUT, 0):
+        words.append(f"{left_out:,} left out that are no photos")
     if failed:
         words.append(f"{failed:,} failed")
     if pending:
@@ -82,7 +84,7 @@ def headline(report: dict[str, Any]) -> str:
 
 def css(status: str) -> str:
     """The class that colours a status."""
-    return {OK: "good", PENDING: "rest"}.get(status, "bad")
+    return {OK: "good", PENDING: "rest", LEFT_OUT: "rest"}.get(status, "bad")
 
 
 def span(seconds: float) -> str:

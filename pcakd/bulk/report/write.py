@@ -18,7 +18,7 @@ from pcakd.bulk.report.page import render
 from pcakd.bulk.report.sample import Sample, style_pictures
 from pcakd.bulk.totals import Totals
 from pcakd.errors import FatalError
-from pcakd.photos.outcomes import OK, PENDING
+from pcakd.photos.outcomes import NO_FAILURES, OK, PENDING
 from pcakd.storage import Storage
 
 FORMAT = 1
@@ -71,7 +71,7 @@ def write_report(snapshot: Reportable, totals: Totals, *, source: Storage, dest:
             rows = read(part)
             counts.add(rows)
             sample.add(rows)
-            for row in rows.filter(pc.not_equal(rows["status"], OK)).to_pylist():
+            for row in rows.filter(pc.invert(pc.is_in(rows["status"], pa.array(sorted(NO_FAILURES))))).to_pylist():
                 write(row)
                 shown = failures.setdefault(row["status"], [])
                 if len(shown) < FAILED_SHOWN:

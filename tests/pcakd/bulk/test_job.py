@@ -5,6 +5,7 @@ import pytest
 from PIL import Image
 
 from pcakd.bulk import BucketJob, RunOptions, load_job, look_up
+from pcakd.bulk.styles import parse_styles
 from pcakd.errors import NotFoundError, PhotoError, UsageError
 from tests.pcakd.bulk.made import resolved
 
@@ -170,3 +171,19 @@ def test_a_wrong_job_file_is_one_line_that_names_the_file_and_the_field(tmp_path
 def test_a_job_file_that_is_not_there_is_said(tmp_path):
     with pytest.raises(UsageError, match="no such job file"):
         load_job(tmp_path / "job.toml")
+
+
+def test_options_younger_than_the_ids_leave_older_jobs_their_own(tmp_path):
+    plain = resolved(tmp_path / "in", tmp_path / "out").spec()
+    assert not {"depth", "colour"} & plain.keys()
+    assert resolved(tmp_path / "in", tmp_path / "out", depth="16").spec()["depth"] == "16"
+    assert resolved(tmp_path / "in", tmp_path / "out", colour="source").spec() != plain
+
+
+def test_a_style_whose_path_has_an_equals_sign_is_a_path_where_the_file_is_there(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "year=2026").mkdir()
+    (tmp_path / "year=2026" / "e.png").write_bytes(b"x")
+    there, absent = parse_styles(["year=2026/e.png"], "each", []), parse_styles(["year=2027/e.png"], "each", [])
+    assert {name: spec.photos for name, spec in there.items()} == {"e": ("year=2026/e.png",)}
+    assert {name: spec.photos for name, spec in absent.items()} == {"year": ("2027/e.png",)}

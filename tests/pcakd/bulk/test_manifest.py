@@ -1,5 +1,6 @@
 import csv
 
+import pandas
 import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
@@ -62,7 +63,7 @@ def test_a_manifest_in_a_bucket_is_read(s3_server):
         ("style\nrain\n", "has no column key"),
         ("key,key\na,b\n", "has a column twice"),
         ("key,style\na.jpg\n", "row 1 has 1 values for 2 columns"),
-        ("key\na.jpg\n \n,\n", "row 3 has 2 values for 1 columns"),
+        ("key\na.jpg\nb.jpg,x\n", "row 2 has 2 values for 1 columns"),
         ("key,style\na.jpg,\n,rain\n", "row 2: key is empty"),
         ("key,style\na.jpg,fog\n", "row 1: style is 'fog': use one of evening, rain"),
         ("key,transform\na.jpg,x\n", "row 1: transform is 'x': use one of zca, ot, adain"),
@@ -104,8 +105,40 @@ def test_parquet_of_other_types_is_refused(tmp_path):
     pq.write_table(pa.table({"key": [1, 2]}), tmp_path / "m.parquet")
     with pytest.raises(UsageError, match="row 1: key is 1: give a text"):
         read_manifest_table(str(tmp_path / "m.parquet"), STYLES)
-    with pytest.raises(UsageError, match=r"a manifest is a \.csv or \.parquet file"):
+    with pytest.raises(UsageError, match=r"a manifest is a \.csv, \.tsv or \.parquet file"):
         read_manifest_table(str(tmp_path / "m.txt"), STYLES)
+
+
+@pytest.mark.parametrize(
+    ("text", "name"),
+    [
+        ("key;style;strength\na b.jpg;rain;0,5\n", "m.csv"),
+        ("key\tstyle\tstrength\na b.jpg\train\t0.5\n", "m.tsv"),
+        ("key,style,strength\r\na b.jpg,rain,0.5\r\n", "m.csv"),
+        ("\ufeffkey,style,strength\na b.jpg,rain,0.5\n", "m.csv"),
+        ("key,style,strength\na b.jpg,rain,0.5\n".encode("utf-16"), "m.csv"),
+        ("key, style, strength\na b.jpg, rain, 0.5\n", "m.csv"),
+        ("key,style,strength,\na b.jpg,rain,0.5,\n,,,\n", "m.csv"),
+        (",key,style,strength\n0,a b.jpg,rain,0.5\n", "m.csv"),
+        ("Unnamed: 0,key,style,strength\n0,a b.jpg,rain,0.5\n", "m.csv"),
+    ],
+)
+def test_a_table_as_spreadsheets_and_pandas_write_it_is_understood(tmp_path, text, name):
+    data = text if isinstance(text, bytes) else text.encode()
+    (tmp_path / name).write_bytes(data)
+    [row] = read_manifest_table(str(tmp_path / name), STYLES).rows()
+    assert row[:4] == ("a b.jpg", "rain", None, 0.5)
+
+
+def test_a_table_as_pandas_writes_it_to_parquet_is_understood(tmp_path):
+    frame = pandas.DataFrame(
+        {"key": ["b.jpg", "a.jpg", "c.jpg"], "style": ["rain", None, float("nan")], "strength": [0.5, float("nan"), 1]}
+    )
+    for table in (frame, frame.sort_values("key"), frame[frame.key != "b.jpg"], frame.set_index("key")):
+        table.to_parquet(tmp_path / "m.parquet")
+        rows = {row.key: row for row in read_manifest_table(str(tmp_path / "m.parquet"), STYLES).rows()}
+        assert (rows["a.jpg"].style, rows["a.jpg"].strength) == ("", None)
+        assert (rows["c.jpg"].style, rows["c.jpg"].strength) == ("", 1.0)
 
 
 def test_a_large_manifest_is_read_in_chunks(tmp_path):

@@ -3,7 +3,7 @@ from pathlib import Path
 
 import pytest
 
-from pcakd.errors import AccessError, FatalError, NotFoundError, PhotoError, TransientError, UsageError
+from pcakd.errors import AccessError, ArchivedError, FatalError, NotFoundError, PhotoError, TransientError, UsageError
 from pcakd.photos.outcomes import (
     BULK_STATUSES,
     MAX_OBJECT_BYTES,
@@ -22,6 +22,7 @@ ROOT = Path(__file__).resolve().parents[3]
     [
         (PhotoError("x", reason="truncated"), "truncated"),
         (NotFoundError("x"), "missing"),
+        (ArchivedError("x"), "archived"),
         (AccessError("x"), "denied"),
         (TransientError("x"), "unreachable"),
         (FatalError("unreadable sector"), "unreachable"),

@@ -1,12 +1,13 @@
 """What is particular to S3: large objects, checksums, refusals, secrets."""
 
 import hashlib
+import pickle
 
 import pytest
 
 import pcakd.storage.s3 as s3
-from pcakd.errors import AccessError, FatalError, NotFoundError, TransientError, UsageError
-from pcakd.storage import open_storage
+from pcakd.errors import AccessError, ArchivedError, FatalError, NotFoundError, TransientError, UsageError
+from pcakd.storage import open_places, open_storage
 from pcakd.storage.retry import RetryPolicy
 
 
@@ -94,3 +95,32 @@ def test_secrets_are_in_no_text_of_a_storage(s3_server, monkeypatch):
     with pytest.raises(UsageError) as refused:
         open_storage("s3://bucket/x")
     assert "hunter2" not in str(refused.value)
+
+
+def test_an_object_in_an_archive_is_said_to_be_restored_first(bucket, s3_server):
+    s3_server.client().put_object(Bucket=bucket, Key="x/old.jpg", Body=b"photo", StorageClass="GLACIER")
+    storage = open_storage(f"s3://{bucket}/x")
+    assert [entry.key for entry in storage.list()] == ["old.jpg"]
+    with pytest.raises(ArchivedError, match=r"old\.jpg: lies in an archive storage class; restore it"):
+        storage.read("old.jpg")
+
+
+def test_the_requester_pays_where_that_is_asked_for(bucket, monkeypatch):
+    monkeypatch.setenv("PCAKD_S3_REQUEST_PAYER", "requester")
+    storage = pickle.loads(pickle.dumps(open_storage(f"s3://{bucket}/x")))
+    monkeypatch.delenv("PCAKD_S3_REQUEST_PAYER")  # a worker's environment does not say so
+    sent = []
+    storage._client.meta.events.register("before-sign.s3", lambda request, **_: sent.append(request.headers))
+    storage.write("a", b"x")
+    assert storage.read("a") == b"x"
+    assert [entry.key for entry in storage.list()] == ["a"]
+    assert len(sent) == 3
+    assert all(headers["x-amz-request-payer"] in ("requester", b"requester") for headers in sent)
+    monkeypatch.setenv("PCAKD_S3_REQUEST_PAYER", "me")
+    with pytest.raises(UsageError, match="PCAKD_S3_REQUEST_PAYER is 'me'"):
+        open_storage(f"s3://{bucket}/x")
+
+
+def test_a_destination_bucket_that_is_not_there_is_found_before_anything_is_done(bucket, s3_server):
+    with pytest.raises(NotFoundError, match="no-such-bucket-here"):
+        open_places(f"s3://{bucket}/in", "s3://no-such-bucket-here/out")

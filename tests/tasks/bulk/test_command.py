@@ -80,7 +80,7 @@ STYLE = ("--style", "x.png", "--model", "mobilenet", "--dry-run")
         (("photos", "out", *STYLE, "--weight", "x"), "'x' is not a valid float"),
         (("photos", "out", *STYLE, "--manifest", "missing.csv"), "missing.csv: no such manifest"),
         (("photos", "out", *STYLE, "--manifest", "m.csv"), "m.csv: row 1: style is 'y': use one of x"),
-        (("photos", "out", *STYLE, "--manifest", "x.png"), "a manifest is a .csv or .parquet file"),
+        (("photos", "out", *STYLE, "--manifest", "x.png"), "a manifest is a .csv, .tsv or .parquet file"),
         (("photos", "out", *STYLE, "--include", "*.webp"), "no objects that the globs take"),
         (("photos", "out", *STYLE, "--exclude", ""), "empty glob"),
         (("photos", "out", *STYLE, "--limit", "0"), "limit is 0: give 1 or more"),

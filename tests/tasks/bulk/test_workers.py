@@ -16,7 +16,7 @@ from tasks.bulk import workers
 from tasks.bulk.carried import pack, photo_of, unpack, unpack_rows, with_photo
 from tasks.bulk.pipeline import BLOCK_ITEMS, ClusterShares, cut_into_blocks
 from tasks.bulk.workers import Work, fetch, store
-from tests.corpus import bad_photos, good_photos, odd_photos
+from tests.corpus import bad_photos, encode, good_photos, odd_photos
 
 
 def table(*names: tuple[str, int], styles: tuple[str, ...] = ("s",)) -> pa.Table:
@@ -72,6 +72,21 @@ def test_photos_of_every_kind_arrive_as_they_are_read_and_bad_ones_with_their_re
         assert (photo.metadata, photo.profile) == (expected.metadata, expected.profile)
         assert head.row["etag"] == work.source.head(sample.name).etag != "listed"
         assert head.row["part"] == 3
+
+
+def test_what_is_no_photo_by_its_name_is_left_out_without_being_fetched(work):
+    found = fetched(work, table((".DS_Store", 9), ("a.jpg.json", 9)))
+    assert [head.row["status"] for head, _ in found] == ["left-out", "left-out"]
+    assert not any(head.row["passing"] or len(body) for head, body in found)
+
+
+def test_what_its_format_cannot_hold_is_told_before_it_is_stylized(work):
+    work.source.write("long.png", encode(Image.new("RGB", (66_000, 2)), "PNG"))
+    items = table(("long.png", 9))
+    items = items.set_column(items.schema.get_field_index("output"), "output", pa.array(["long.jpg"]))
+    [(head, body)] = fetched(work, items)
+    assert (head.row["status"], head.row["passing"], len(body)) == ("unsupported", False, 0)
+    assert "long.png: has 66000×2 pixels, and JPEG ends at 65,500" in head.row["message"]
 
 
 def test_an_object_in_several_styles_is_fetched_once(work, monkeypatch):
