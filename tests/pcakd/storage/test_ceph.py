@@ -1,23 +1,21 @@
-"""Storage against a real S3 server, directly and through a proxy that injects faults."""
+"""A real S3 server: the contract of storages, and what only it judges, directly and through a proxy with faults."""
 
 import base64
 import hashlib
-import threading
 from concurrent.futures import ThreadPoolExecutor
 
 import pytest
 
 import pcakd.storage.s3 as s3
 from pcakd.errors import AccessError, NotFoundError
-from pcakd.storage import open_storage
-from pcakd.storage.parquet import read_parquet, write_parquet
+from pcakd.storage import Storage, open_storage
 from pcakd.storage.retry import RetryPolicy
-from tests.pcakd.storage.test_parquet import TABLE
+from tests.pcakd.storage.contract import ConcurrentStorageContract
 from tests.servers.fault_proxy import Rule, fault_proxy
 
 pytestmark = pytest.mark.slow
 
-ODD_KEYS = [
+S3_KEYS = [
     "..",
     "../up",
     "a/../b",
@@ -35,15 +33,19 @@ ODD_KEYS = [
 
 
 @pytest.fixture
-def storage(ceph_bucket):
+def storage(ceph_bucket) -> Storage:
     return open_storage(f"s3://{ceph_bucket}/some prefix/50%")
 
 
-def test_any_key_is_written_listed_and_read(storage):
-    for key in ODD_KEYS:
+class TestCeph(ConcurrentStorageContract):
+    pass
+
+
+def test_keys_that_no_disk_takes_are_written_listed_and_read(storage):
+    for key in S3_KEYS:
         storage.write(key, key.encode())
-    assert [entry.key for entry in storage.list()] == sorted(ODD_KEYS)
-    assert {key: storage.read(key) for key in ODD_KEYS} == {key: key.encode() for key in ODD_KEYS}
+    assert [entry.key for entry in storage.list()] == sorted(S3_KEYS)
+    assert {key: storage.read(key) for key in S3_KEYS} == {key: key.encode() for key in S3_KEYS}
     storage.clear()
     assert list(storage.list()) == []
 
@@ -53,20 +55,6 @@ def test_listings_of_several_pages_are_whole(storage):
     with ThreadPoolExecutor(32) as threads:
         list(threads.map(lambda key: storage.write(key, b""), keys))
     assert [entry.key for entry in storage.list()] == keys
-
-
-def test_create_has_one_winner_among_many_at_once(storage):
-    results: dict[int, bool] = {}
-
-    def create(number: int) -> None:
-        results[number] = storage.create("lease", str(number).encode())
-
-    threads = [threading.Thread(target=create, args=(number,)) for number in range(16)]
-    [thread.start() for thread in threads]
-    [thread.join() for thread in threads]
-    winners = [number for number, won in results.items() if won]
-    assert len(winners) == 1
-    assert storage.read("lease") == str(winners[0]).encode()
 
 
 def test_large_objects_go_up_in_parts(storage):
@@ -82,12 +70,6 @@ def test_the_server_refuses_bytes_that_do_not_match_their_checksum(storage):
     wrong = base64.b64encode(hashlib.md5(b"other").digest()).decode()
     with pytest.raises(Exception, match="BadDigest"):
         storage._client.put_object(Bucket=storage.bucket, Key="x", Body=b"content", ContentMD5=wrong)
-
-
-def test_parquet_works(storage):
-    write_parquet(storage, "a.parquet", TABLE)
-    assert read_parquet(storage, "a.parquet") == TABLE
-    assert read_parquet(storage, "a.parquet", columns=["width"]) == TABLE.select(["width"])
 
 
 @pytest.mark.parametrize("name", ["AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY"])

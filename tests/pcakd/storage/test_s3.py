@@ -1,4 +1,4 @@
-"""What is particular to S3: large objects, checksums, refusals, secrets."""
+"""S3: the contract of storages over a quick server, and what is particular: large objects, checksums, refusals."""
 
 import hashlib
 import pickle
@@ -7,8 +7,15 @@ import pytest
 
 import pcakd.storage.s3 as s3
 from pcakd.errors import AccessError, ArchivedError, FatalError, NotFoundError, TransientError, UsageError
-from pcakd.storage import open_places, open_storage
+from pcakd.storage import Storage, open_places, open_storage
 from pcakd.storage.retry import RetryPolicy
+from tests.pcakd.storage.contract import StorageContract
+
+
+class TestMoto(StorageContract):
+    @pytest.fixture
+    def storage(self, s3_server) -> Storage:
+        return open_storage(f"s3://{s3_server.new_bucket()}/some prefix/50%")
 
 
 @pytest.fixture
