@@ -14,7 +14,7 @@ GREY = 2 / 255
 """Root mean square of the differences between channels below which a style counts as grey: a grey photo as colour
 JPEG stays below, the faintest sepia does not."""
 
-_LUMA = torch.tensor([0.2126, 0.7152, 0.0722])  # Rec. 709
+LUMA = torch.tensor([0.2126, 0.7152, 0.0722])  # Rec. 709
 _PIXELS = 1 << 20
 
 
@@ -34,7 +34,7 @@ def to_grey(pixels: Tensor, strength: float) -> Tensor:
 
     def strip(start: int, stop: int) -> None:
         part = pixels[start:stop].float()
-        grey = torch.lerp(part, (part @ _LUMA)[..., None], strength)
+        grey = torch.lerp(part, (part @ LUMA)[..., None], strength)
         out[start:stop] = grey if out.dtype == torch.float32 else grey.round().to(torch.uint8)
 
     map_strips(strip, cut(len(pixels), max(1, _PIXELS // pixels.shape[1])), pixels.device)

@@ -11,6 +11,7 @@ Transform = Literal["zca", "ot", "adain", "lsft"]
 TRANSFORMS: tuple[Transform, ...] = get_args(Transform)
 Smoothing = Literal["guided", "none"]
 Compat = Literal["auto", "released", "pcakd"]
+Render = Literal["auto", "look", "full"]
 Device = Literal["auto", "cpu", "cuda"]
 DEVICES: tuple[Device, ...] = get_args(Device)
 Precision = Literal["auto", "fp32", "bf16"]
@@ -25,7 +26,7 @@ class StylizeOptions:
     balance: Annotated[float, Bounds(0, 1)] = 1.0
     """Of lsft alone: 0 holds the content, 1 is after the style alone. Unlike a lower strength it gives content back."""
     strength: Annotated[float, Bounds(0, 1)] = 1.0
-    """0: the content, encoded and decoded; 1: the full style."""
+    """1: the full style. 0: the content as it is, where a look is applied; encoded and decoded, with render full."""
     smoothing: Smoothing = "guided"
     """guided: a guided filter restores the content's edges; none: the decoder's output as it is."""
     compat: Compat = "auto"
@@ -38,10 +39,21 @@ class StylizeOptions:
     colour: Gamut = "srgb"
     """Colour space of results. source: the content's own (Display P3, Adobe RGB, ...), colours outside sRGB kept."""
 
+    render: Render = "auto"
+    """look: the student decides on a small copy, and colour maps carry it to the photo's size; full: it stylizes every
+    pixel. auto: look, but full with compat released and without smoothing."""
+
     def __post_init__(self) -> None:
         check_fields(self)
         if self.balance != 1 and self.transform != "lsft":
             raise UsageError(f"balance is {self.balance}: it needs transform lsft, not {self.transform}")
+
+    def rendered_by(self, model_compat: str) -> Render:
+        """ "look" or "full" for a model whose checkpoint says so."""
+        if self.render != "auto":
+            return self.render
+        compat = model_compat if self.compat == "auto" else self.compat
+        return "full" if compat == "released" or self.smoothing == "none" else "look"
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -2,7 +2,7 @@
 
 import json
 import os
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -28,23 +28,29 @@ class Style:
     model:  digest of the student they were computed with; only that student can use them.
     weight: how much the style counts in a mix.
     cells:  what the matched grade needs (see `pcakd.stylize.matched_grade`), or None: then it is not used.
+    small:  levels of the photo's small copy, which looks are made with (see `pcakd.stylize.look`); None in styles
+            that were saved before there were looks: these are made with `levels` then. A style for looks alone has
+            no `levels`.
     """
 
     levels: tuple[Statistics, ...]
     model: str
     weight: float = 1.0
     cells: Cells | None = None
+    small: tuple[Statistics, ...] | None = None
 
     def __post_init__(self) -> None:
-        if not all(torch.isfinite(t).all() for part in (*self.levels, self.cells or ()) for t in part):
+        parts = (*self.levels, *(self.small or ()), self.cells or ())
+        if not all(torch.isfinite(t).all() for part in parts for t in part):
             raise UsageError("style statistics have values that are not finite")
 
     def to_bytes(self) -> bytes:
         """The style as the content of a safetensors file (float64: loading gives the same pixels)."""
         tensors = {}
-        for level, statistics in enumerate(self.levels):
-            tensors[f"mean.{level}"] = statistics.mean.contiguous()
-            tensors[f"covariance.{level}"] = statistics.covariance.contiguous()
+        for prefix, levels in (("", self.levels), ("small.", self.small or ())):
+            for level, statistics in enumerate(levels):
+                tensors[f"{prefix}mean.{level}"] = statistics.mean.contiguous()
+                tensors[f"{prefix}covariance.{level}"] = statistics.covariance.contiguous()
         if self.cells is not None:
             tensors |= {f"cells.{name}": tensor.contiguous() for name, tensor in self.cells._asdict().items()}
         header = {"format_version": FORMAT_VERSION, "model": self.model, "weight": self.weight}
@@ -62,12 +68,19 @@ class Style:
             record = json.loads(header[_KEY])
             if record["format_version"] > FORMAT_VERSION:
                 raise CheckpointError(f"{path}: was saved by a newer pcakd; update pcakd")
-            levels = tuple(Statistics(tensors[f"mean.{i}"], tensors[f"covariance.{i}"]) for i in range(LEVELS))
+            small = _read_levels(tensors, "small.") if "small.mean.0" in tensors else None
+            levels = _read_levels(tensors, "") if small is None or "mean.0" in tensors else ()
             found = [tensors[f"cells.{name}"] for name in Cells._fields if f"cells.{name}" in tensors]
             cells = Cells(*found) if found else None
-            return cls(levels, record["model"], float(record["weight"]), cells)
+            return cls(levels, record["model"], float(record["weight"]), cells, small)
         except (KeyError, ValueError, TypeError):
             raise CheckpointError(f"{path}: is not a saved style") from None
+
+
+def _read_levels(tensors: Mapping[str, torch.Tensor], prefix: str) -> tuple[Statistics, ...]:
+    return tuple(
+        Statistics(tensors[f"{prefix}mean.{level}"], tensors[f"{prefix}covariance.{level}"]) for level in range(LEVELS)
+    )
 
 
 def mix_styles(styles: Sequence[Style]) -> Style:
@@ -86,13 +99,26 @@ def mix_styles(styles: Sequence[Style]) -> Style:
     if total <= 0 or any(style.weight < 0 for style in styles):
         raise UsageError("style weights are 0 or more, and not all 0")
     shares = [style.weight / total for style in styles]
-    levels = []
-    for statistics in zip(*(style.levels for style in styles), strict=True):
+    # A style that lacks what others have makes a mix that lacks it, too.
+    levels = _pool_levels([style.levels for style in styles], shares) if all(style.levels for style in styles) else ()
+    small = [style.small or style.levels for style in styles]
+    cells = [style.cells for style in styles if style.cells is not None]
+    return Style(
+        levels,
+        styles[0].model,
+        total,
+        pool_cells(cells) if len(cells) == len(styles) else None,
+        _pool_levels(small, shares) if any(style.small for style in styles) else None,
+    )
+
+
+def _pool_levels(all_levels: Sequence[tuple[Statistics, ...]], shares: Sequence[float]) -> tuple[Statistics, ...]:
+    pooled = []
+    for statistics in zip(*all_levels, strict=True):
         mean = sum(share * s.mean for share, s in zip(shares, statistics, strict=True))
         covariance = sum(
             share * (s.covariance + torch.outer(s.mean - mean, s.mean - mean))
             for share, s in zip(shares, statistics, strict=True)
         )
-        levels.append(Statistics(mean, covariance))
-    cells = [style.cells for style in styles if style.cells is not None]
-    return Style(tuple(levels), styles[0].model, total, pool_cells(cells) if len(cells) == len(styles) else None)
+        pooled.append(Statistics(mean, covariance))
+    return tuple(pooled)

@@ -25,6 +25,8 @@ from pcakd.student.checkpoint import Checkpoint, load_checkpoint
 from pcakd.stylize.engine import EngineSettings, Precision, encode_statistics, transfer, transfer_pixels
 from pcakd.stylize.frames import stack, unstack
 from pcakd.stylize.grey import is_grey, to_grey
+from pcakd.stylize.look.decide import Small, decide, decide_for_all, spread_over
+from pcakd.stylize.look.look import IDENTITY, Look
 from pcakd.stylize.masks import Mask, check_shared, read_mask
 from pcakd.stylize.matched_grade import (
     NO_GRADE,
@@ -36,9 +38,10 @@ from pcakd.stylize.matched_grade import (
     seen_cells,
     shrink_pixels,
 )
-from pcakd.stylize.options import DEVICES, Device, StylizeOptions
+from pcakd.stylize.options import DEVICES, Device, Render, StylizeOptions
 from pcakd.stylize.smoothing import smooth_pixels
 from pcakd.stylize.style import Style, mix_styles
+from pcakd.stylize.transforms import Statistics
 
 
 @dataclass(frozen=True)
@@ -83,16 +86,17 @@ class Stylizer:
         """
         return cls(load_checkpoint(model), device=device, precision=precision, memory_limit=memory_limit)
 
-    def style(self, *photos: PhotoSource, weights: Sequence[float] | None = None) -> Style:
+    def style(self, *photos: PhotoSource, weights: Sequence[float] | None = None, render: Render = "auto") -> Style:
         """Style statistics of one photo, or of several pooled (`weights`: how much each counts, default equal).
 
-        Raises PhotoError for a photo that cannot be read, UsageError for weights that do not fit.
+        render: what it will be used for; "look" needs the photos' small copies alone, which is sooner done, "auto"
+        makes it fit for both. Raises PhotoError for a photo that cannot be read, UsageError for wrong weights.
         """
         if not photos:
             raise UsageError("a style needs at least one photo")
         if weights is not None and len(weights) != len(photos):
             raise UsageError(f"{len(weights)} weights for {len(photos)} style photos")
-        styles = [self._whole_style(read_photo(photo)) for photo in photos]
+        styles = [self._whole_style(read_photo(photo), render) for photo in photos]
         if weights is not None:
             styles = [replace(style, weight=float(weight)) for style, weight in zip(styles, weights, strict=True)]
         return mix_styles(styles)
@@ -102,8 +106,12 @@ class Stylizer:
         read, regions = without_hidden(read_photo(photo)), mask if isinstance(mask, Mask) else read_mask(mask)
         weights, visible = regions.resized(*read.size), weights_of(read)
         seen = weights if visible is None else weights * visible
+        small = Small.of(read)
+        small_weights = regions.resized(*small.size)
         styles = {
-            label: Style(self._statistics(read, weights[i]), self.digest)
+            label: Style(
+                self._statistics(read, weights[i]), self.digest, small=self._small_statistics(small, small_weights[i])
+            )
             for i, label in enumerate(regions.labels)
             if float(seen[i].sum()) >= 1.0
         }
@@ -126,7 +134,8 @@ class Stylizer:
         """
         options = replace(options or StylizeOptions(), **changes)
         photo = read_photo(content, depth=options.depth, gamut=options.colour)
-        return PhotoImage.of(self.render(photo, style, options, content_mask=content_mask))
+        own = not isinstance(content, Photo)
+        return PhotoImage.of(self.render(photo, style, options, content_mask=content_mask, overwrite=own))
 
     def render(
         self,
@@ -135,26 +144,41 @@ class Stylizer:
         options: StylizeOptions | None = None,
         *,
         content_mask: PhotoSource | Mask | None = None,
+        overwrite: bool = False,
     ) -> Photo:
-        """`stylize` of a decoded photo, as a photo: uint16 where the photo is. Frames get one look together."""
+        """`stylize` of a decoded photo, as a photo: uint16 where the photo is. Frames get one look together.
+
+        overwrite: the photo's own array may hold the result, which saves a large photo's memory.
+        """
         options = options or StylizeOptions()
         if not isinstance(style, Style | MaskedStyle):
-            style = self.style(style)
+            style = self.style(style, render=self.rendering(options))
         mask = content_mask if content_mask is None or isinstance(content_mask, Mask) else read_mask(content_mask)
         if mask is not None and isinstance(style, MaskedStyle):
             check_shared(mask, style.regions)
         if not photo.frames:
-            return photo.with_pixels(self._colours(without_hidden(photo), style, options, mask))
+            return photo.with_pixels(self._colours(without_hidden(photo), style, options, mask, overwrite))
         if mask is not None:
             raise UsageError(f"a mask belongs to one picture, and this photo has {len(photo.pages)}")
         pages = tuple(without_hidden(replace(page, frames=())) for page in photo.pages)
+        if self.rendering(options) == "look":
+            look = self._series_look(pages, self._checked(style, full=False), options)
+            first, *others = [page.with_pixels(self._applied(look, page, None, False)) for page in pages]
+            return replace(first, frames=tuple(others), timing=photo.timing)
         result = unstack(self._colours(stack(pages), style, options, None), pages)
         return replace(result, timing=photo.timing)
 
     def _colours(
-        self, photo: Photo, style: Style | MaskedStyle, options: StylizeOptions, mask: Mask | None
+        self,
+        photo: Photo,
+        style: Style | MaskedStyle,
+        options: StylizeOptions,
+        mask: Mask | None,
+        overwrite: bool = False,
     ) -> np.ndarray:
         """The stylized colours of a photo of one frame, in its type."""
+        if self.rendering(options) == "look":
+            return self._applied(self._look(photo, style, options, mask), photo, mask, overwrite)
         visible = weights_of(photo)
         grade = self._grade(photo, style, options, visible) if mask is None else NO_GRADE
         rgb, pixels = torch.from_numpy(photo.rgb), None
@@ -173,6 +197,72 @@ class Stylizer:
         if pixels.dtype == torch.uint8:
             return pixels.numpy()
         return (pixels * 257).round_().clamp_(0, 65535).to(torch.uint16).numpy()
+
+    def rendering(self, options: StylizeOptions | None = None) -> Render:
+        """How this model renders with options: "look" or "full"."""
+        return (options or StylizeOptions()).rendered_by(self.metadata.compat)
+
+    def look(
+        self,
+        content: PhotoSource,
+        style: Style | MaskedStyle | PhotoSource,
+        options: StylizeOptions | None = None,
+        *,
+        content_mask: PhotoSource | Mask | None = None,
+        **changes,
+    ) -> Look:
+        """What the style does to the content photo, as a `Look`: `stylize` without applying it."""
+        options = replace(options or StylizeOptions(), **changes)
+        if not isinstance(style, Style | MaskedStyle):
+            style = self.style(style, render="look")
+        mask = content_mask if content_mask is None or isinstance(content_mask, Mask) else read_mask(content_mask)
+        return self._look(without_hidden(read_photo(content)), style, options, mask)
+
+    def shared_look(
+        self,
+        contents: Sequence[PhotoSource],
+        style: Style | PhotoSource,
+        options: StylizeOptions | None = None,
+        **changes,
+    ) -> Look:
+        """One look for all photos of a series, each counting the same: one function of colour, whatever the place.
+
+        Beyond `SERIES` photos, that many spread over the series decide. There is no matched grade in it.
+        """
+        if not contents:
+            raise UsageError("a series needs at least one photo")
+        options = replace(options or StylizeOptions(), **changes)
+        if not isinstance(style, Style):
+            style = self.style(style, render="look")
+        chosen = [contents[i] for i in spread_over(len(contents))]
+        photos = [without_hidden(read_photo(content)) for content in chosen]
+        return self._series_look(photos, self._checked(style, full=False), options)
+
+    def _series_look(self, photos: Sequence[Photo], style: Style, options: StylizeOptions) -> Look:
+        small = [Small.of(photos[i]) for i in spread_over(len(photos))]
+        look = decide_for_all(self.student, small, style, transform=options.transform, settings=self.settings)
+        return self._finished(look, style, options)
+
+    def _look(self, photo: Photo, style: Style | MaskedStyle, options: StylizeOptions, mask: Mask | None) -> Look:
+        whole = self._checked(style, full=False)
+        if options.strength == 0:
+            return IDENTITY.at(0.0)
+        grade = self._grade(photo, style, options, weights_of(photo)) if mask is None else NO_GRADE
+        if grade.weight >= 1:
+            return self._finished(replace(IDENTITY, grade=grade), whole, options)
+        arguments = self._arguments(style, options, mask)
+        del arguments["strength"]  # a look has a strength of its own
+        look = decide(self.student, Small.of(photo), whole, **arguments)
+        return self._finished(replace(look, grade=grade), whole, options)
+
+    def _finished(self, look: Look, style: Style, options: StylizeOptions) -> Look:
+        if self._compat(options) == "pcakd" and is_grey(style):
+            look = look.in_grey()
+        return look.at(options.strength)
+
+    def _applied(self, look: Look, photo: Photo, mask: Mask | None, overwrite: bool) -> np.ndarray:
+        out = photo.rgb if overwrite and photo.rgb.flags.writeable else None
+        return look.apply(photo.rgb, mask=mask, device=self.device, out=out)
 
     def transfer(
         self,
@@ -222,7 +312,7 @@ class Stylizer:
     def _grade(
         self, photo: Photo, style: Style | MaskedStyle, options: StylizeOptions, visible: torch.Tensor | None
     ) -> MatchedGrade:
-        cells = self._checked(style).cells
+        cells = self._checked(style, full=False).cells
         if cells is None or self._compat(options) == "released":
             return NO_GRADE
         return match_grade(self.student, self._small(photo), cells, seen_cells(visible, *photo.size))
@@ -231,15 +321,19 @@ class Stylizer:
         """ "released" or "pcakd"."""
         return self.metadata.compat if options.compat == "auto" else options.compat
 
-    def _checked(self, style: Style | MaskedStyle) -> Style:
+    def _checked(self, style: Style | MaskedStyle, *, full: bool = True) -> Style:
         whole = style.whole if isinstance(style, MaskedStyle) else style
         if whole.model != self.digest:
             raise UsageError("this style was computed with another model; compute it again with this one")
+        if full and not whole.levels:
+            raise UsageError('this style was computed for looks alone; compute it again for render "full"')
         return whole
 
-    def _whole_style(self, photo: Photo) -> Style:
+    def _whole_style(self, photo: Photo, render: Render = "auto") -> Style:
         photo = without_hidden(photo)
-        return Style(self._statistics(photo), self.digest, cells=self._cells(photo))
+        levels = () if render == "look" else self._statistics(photo)
+        small = None if render == "full" else self._small_statistics(Small.of(photo))
+        return Style(levels, self.digest, cells=self._cells(photo), small=small)
 
     @torch.inference_mode()
     def _cells(self, photo: Photo) -> Cells:
@@ -249,7 +343,11 @@ class Stylizer:
         pixels = photo.rgb if photo.rgb.dtype == np.uint8 else to_8_bits(photo.rgb)
         return shrink_pixels(torch.from_numpy(pixels)).to(self.device)
 
-    def _statistics(self, photo: Photo, weight: torch.Tensor | None = None):
+    def _small_statistics(self, small: Small, weight: torch.Tensor | None = None) -> tuple[Statistics, ...]:
+        region = small.counted(weight)
+        return encode_statistics(self.student, small.photo, region, settings=self.settings)
+
+    def _statistics(self, photo: Photo, weight: torch.Tensor | None = None) -> tuple[Statistics, ...]:
         visible = weights_of(photo)
         counted = weight if visible is None else visible if weight is None else weight * visible
         region = None if counted is None else counted[None, None]

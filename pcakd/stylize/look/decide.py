@@ -1,0 +1,172 @@
+"""The student decides: from a small photo, or several, and a style to a look."""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor
+from torch.nn import functional as F
+
+from pcakd.photos.photo import Photo
+from pcakd.student.network import Student
+from pcakd.stylize.engine import EngineSettings, encode_statistics, transfer
+from pcakd.stylize.look.fit import gather, solve
+from pcakd.stylize.look.look import Look, fit_look, small_copy
+from pcakd.stylize.masks import Mask
+from pcakd.stylize.strips import single_threaded
+from pcakd.stylize.style import Style
+from pcakd.stylize.transforms import Transform
+
+ALIKE = 0.05
+"""Root mean square, [0, 1], of what a style changes, from which on the student's own error is left in the result.
+Below, as much of it is taken out as the style changes less: a photo in its own style stays as it is."""
+
+_SURELY_MORE = 0.12
+"""A result this far from its content is changed by more than `ALIKE`, whatever the student's error (0.01 to 0.03)."""
+
+SERIES = 16
+"""Photos of a series that decide its look: together they are as large as one of 4 megapixels."""
+
+
+@dataclass(frozen=True)
+class Small:
+    """A photo as the student decides on it.
+
+    photo:   float32 1×3×h×w in [0, 1], see `small_copy`.
+    visible: h×w, how much each pixel counts; None where all count alike.
+    """
+
+    photo: Tensor
+    visible: Tensor | None = None
+
+    @classmethod
+    def of(cls, photo: Photo) -> "Small":
+        """The small copy of a photo whose hidden colours are replaced."""
+        copy, seen = small_copy(photo.rgb), photo.visible()
+        if seen is None:
+            return cls(copy)
+        return cls(copy, F.interpolate(torch.from_numpy(seen)[None, None], size=copy.shape[-2:], mode="area")[0, 0])
+
+    @property
+    def size(self) -> tuple[int, int]:
+        """(height, width)."""
+        return self.photo.shape[-2], self.photo.shape[-1]
+
+    @property
+    def pixels(self) -> Tensor:
+        """h×w×3 on the CPU."""
+        return self.photo[0].permute(1, 2, 0).cpu()
+
+    def counted(self, weight: Tensor | None = None) -> Tensor | None:
+        """1×1×h×w of how much a pixel counts, within a region's weight h×w; None where all count alike."""
+        if weight is None:
+            return None if self.visible is None else self.visible[None, None]
+        return (weight if self.visible is None else weight * self.visible)[None, None]
+
+
+def decide(
+    student: Student,
+    small: Small,
+    style: Style,
+    *,
+    transform: Transform = "zca",
+    content_mask: Mask | None = None,
+    region_styles: Mapping[str, Style] | None = None,
+    settings: EngineSettings | None = None,
+) -> Look:
+    """The look of a photo in a style, at full strength, without any grade.
+
+    Regions of `content_mask` whose label is in `region_styles` have a grid of their own.
+    """
+    regions = {label: _for_looks(region) for label, region in (region_styles or {}).items()}
+    result = transfer(
+        student,
+        small.photo,
+        _for_looks(style),
+        transform=transform,
+        content_mask=content_mask,
+        region_styles=regions,
+        settings=settings,
+        visible=small.visible,
+    )
+    result = _less_error(student, small, result, transform, settings)
+    weights: dict[str, Tensor] = {}
+    if content_mask is not None:
+        resized = content_mask.resized(*small.size)
+        found = zip(content_mask.labels, resized, strict=True)
+        weights = {label: weight for label, weight in found if label in regions}
+    with single_threaded():
+        return fit_look(small.pixels, result[0].permute(1, 2, 0).cpu(), weights, small.visible)
+
+
+def decide_for_all(
+    student: Student,
+    photos: Sequence[Small],
+    style: Style,
+    *,
+    transform: Transform = "zca",
+    settings: EngineSettings | None = None,
+) -> Look:
+    """One look for all photos of a series, each counting the same.
+
+    The student sees them as one picture, below each other: statistics are those of all of them, and so is the fit.
+    What a photo lacks in width or to a whole multiple is its own reflection, and does not count.
+    """
+    multiple = student.spec.multiple
+    width = _whole(max(small.size[1] for small in photos), multiple)
+    tiles, seen = [], []
+    for small in photos:
+        height = _whole(small.size[0], multiple)
+        tiles.append(_grown(small.photo, height, width))
+        own = torch.ones(small.size) if small.visible is None else small.visible
+        seen.append(F.pad(own / own.sum().clamp_min(1e-6), (0, width - small.size[1], 0, height - small.size[0])))
+    visible = torch.cat(seen)
+    sheet = Small(torch.cat(tiles, dim=-2), visible / visible.max())
+    options: dict = {"transform": transform, "settings": settings}
+    result = transfer(student, sheet.photo, _for_looks(style), visible=sheet.visible, **options)
+    result = _less_error(student, sheet, result, **options)
+    with single_threaded():
+        pixels = result[0].permute(1, 2, 0).cpu()
+        return Look(solve(gather(sheet.pixels, pixels, visible * 1e6).without_place()))
+
+
+def spread_over(count: int) -> list[int]:
+    """Which photos of so many decide a series' look: at most `SERIES`, the first and others evenly."""
+    return [i * count // SERIES for i in range(SERIES)] if count > SERIES else list(range(count))
+
+
+def _whole(side: int, multiple: int) -> int:
+    return -(-side // multiple) * multiple
+
+
+def _for_looks(style: Style) -> Style:
+    """The style as the engine takes it, with the statistics of the small copy where it has them."""
+    return Style(style.small or style.levels, style.model)
+
+
+def _less_error(
+    student: Student, small: Small, result: Tensor, transform: Transform, settings: EngineSettings | None
+) -> Tensor:
+    """The result without the student's own error, which its result in the photo's own style shows, as far as the
+    style leaves the photo alone."""
+    photo = small.photo.to(result.device)
+    if _distance(result, photo) > _SURELY_MORE:
+        return result
+    own_style = Style(encode_statistics(student, photo, small.counted(), settings=settings), "")
+    own = transfer(student, photo, own_style, transform=transform, visible=small.visible, settings=settings)
+    share = max(0.0, 1 - _distance(result, own) / ALIKE)
+    return result + share * (photo - own) if share else result
+
+
+def _distance(a: Tensor, b: Tensor) -> float:
+    return float((a - b).square().mean().sqrt())
+
+
+def _grown(photo: Tensor, height: int, width: int) -> Tensor:
+    """The photo continued to the right and below by reflection, as often as needed."""
+    while photo.shape[-2:] != (height, width):
+        right = min(width - photo.shape[-1], photo.shape[-1])
+        bottom = min(height - photo.shape[-2], photo.shape[-2])
+        photo = torch.cat([photo, photo.flip(-1)[..., :right]], -1) if right else photo
+        photo = torch.cat([photo, photo.flip(-2)[..., :bottom, :]], -2) if bottom else photo
+    return photo

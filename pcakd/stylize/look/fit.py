@@ -1,0 +1,187 @@
+"""From a small photo and what the student made of it to a grid of colour maps, in closed form.
+
+Every pixel of the small photo says "this colour, here, became that". The grid's cells (place × brightness) gather the
+moments of what they are told (`gather`), share them with their neighbours, and each solves for the 4×3 map that fits
+best in the sense of least squares (`solve`). Moments add up, so that photos of a series can be fitted as one.
+
+Three things keep the content's detail as it is, instead of amplified:
+
+* `SLOPES`: what a cell does to differences of colour is drawn towards what the content has, as if each of its pixels
+  had noise of that variance: where the content is flat, nothing but a shift is left.
+* Luma, in which noise, halos and edges are seen, is held harder and spread wider than chroma, in which the style is.
+* `PRIOR`: cells that know little take the whole photo's map.
+
+Least squares shrink: of what a map cannot explain it makes less contrast. `restore_spread` gives the whole photo back
+the spread that the student's result has: all of it in chroma, less of it in luma, where contrast costs likeness.
+
+How the constants were found: docs/looks.md.
+"""
+
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor
+
+from pcakd.stylize.look.slicing import LUMA
+from pcakd.stylize.transforms import symmetric_power
+
+CELLS = 12
+"""Cells along the photo's longer side."""
+
+LEVELS = 12
+"""Nodes of brightness, from black to white."""
+
+SPREAD_PLACE = (2.0, 1.5)
+"""How far a cell shares what it knows with those around, sigma in cells: of luma, of chroma."""
+
+SPREAD_TONE = 1.2
+"""The same in brightness, in nodes."""
+
+SLOPES = (0.02, 0.002)
+"""Variance of colour, [0, 1], below which differences stay as the content has them: of luma, of chroma."""
+
+PRIOR = 0.01
+"""Weight of the whole photo's map, in pixels of an average cell."""
+
+RESTORED = (0.4, 1.0)
+"""Share of the lost spread that is given back: of luma, of chroma."""
+
+MOST_GAIN = 2.0
+"""Spread is multiplied by this at most: what is nothing but noise is not made a picture."""
+
+_FLOOR = 1e-4
+"""Variance, [0, 1], that counts as none when spreads are compared."""
+
+_TINY = 1e-9
+_TO_YCC = torch.tensor(
+    [LUMA, (-0.168736, -0.331264, 0.5), (0.5, -0.418688, -0.081312)], dtype=torch.float64
+)  # JPEG's luma and chroma, without its offsets
+_TO_RGB = torch.linalg.inv(_TO_YCC)
+_IDENTITY = torch.cat([torch.eye(3), torch.zeros(1, 3)]).double()
+_SLOPE = torch.diag(torch.tensor([1.0, 1.0, 1.0, 0.0], dtype=torch.float64))
+_PRODUCTS = [(i, j) for i in range(4) for j in range(i, 4)]
+
+
+@dataclass(frozen=True)
+class LookMoments:
+    """What the cells were told: sums over pixels, float64.
+
+    content: (Z, Y, X, 4, 4), products of (r, g, b, 1) with each other.
+    crossed: (Z, Y, X, 4, 3), products of (r, g, b, 1) with the result's colours.
+    result:  (3, 3), products of the result's colours with each other, over all cells.
+    """
+
+    content: Tensor
+    crossed: Tensor
+    result: Tensor
+
+    def __add__(self, other: "LookMoments") -> "LookMoments":
+        """Both photos as one; their grids must have one shape."""
+        return LookMoments(self.content + other.content, self.crossed + other.crossed, self.result + other.result)
+
+    def without_place(self) -> "LookMoments":
+        """The same for a grid that knows brightness alone: (Z, 1, 1, …)."""
+        return LookMoments(self.content.sum((1, 2), keepdim=True), self.crossed.sum((1, 2), keepdim=True), self.result)
+
+
+def grid_shape(height: int, width: int) -> tuple[int, int, int]:
+    """Nodes (Z, Y, X) of a photo's grid: square cells, at least one each way."""
+    step = max(height, width) / CELLS
+    return LEVELS, max(1, round(height / step)) + 1, max(1, round(width / step)) + 1
+
+
+def gather(content: Tensor, result: Tensor, weight: Tensor | None = None) -> LookMoments:
+    """The moments of a photo H×W×3 and its result, both float in [0, 1]; weight: H×W, how much a pixel counts."""
+    height, width = content.shape[:2]
+    levels, down, across = grid_shape(height, width)
+    x = torch.cat([content, content.new_ones(height, width, 1)], -1).float()
+    told = [x[..., i] * x[..., j] for i, j in _PRODUCTS] + [
+        x[..., i] * result[..., c] for i in range(4) for c in range(3)
+    ]
+    values = torch.stack(told, -1)  # (H, W, 22)
+    if weight is not None:
+        values = values * weight[..., None]
+    tone = _hats((content.float() @ content.new_tensor(LUMA, dtype=torch.float32)).clamp(0, 1) * (levels - 1), levels)
+    rows, columns = (
+        _hats((torch.arange(n, device=content.device) + 0.5) / n * (nodes - 1), nodes)
+        for n, nodes in ((height, down), (width, across))
+    )
+    # Sums along a row are short enough for float32; over rows they go on in float64.
+    near = (tone[..., None] * columns[:, None]).flatten(2)  # (H, W, Z·X)
+    sums = torch.bmm(near.transpose(1, 2), values).double()
+    cells = torch.einsum("hy,hkv->kyv", rows.double(), sums).cpu()
+    cells = cells.unflatten(0, (levels, across)).transpose(1, 2)  # (Z, Y, X, 22)
+    products = cells.new_empty(*cells.shape[:3], 4, 4)
+    for k, (i, j) in enumerate(_PRODUCTS):
+        products[..., i, j] = products[..., j, i] = cells[..., k]
+    flat = result.reshape(-1, 3).double()
+    weighted = flat if weight is None else flat * weight.reshape(-1, 1)
+    return LookMoments(products, cells[..., 10:].unflatten(-1, (4, 3)), (flat.T @ weighted).cpu())
+
+
+def solve(moments: LookMoments) -> Tensor:
+    """The grid float32 (Y, X, Z, 12) that fits best; without any pixel, the identity's."""
+    if float(moments.content[..., 3, 3].sum()) < _TINY:
+        return _IDENTITY.flatten().float().expand(*moments.content.shape[1:3], LEVELS, 12).contiguous()
+    luma, chroma = (_solve_channels(moments, *choice) for choice in zip(SPREAD_PLACE, SLOPES, strict=True))
+    maps = torch.cat([luma[..., :1], chroma[..., 1:]], -1)  # (Z, Y, X, 4, 3): to luma and chroma
+    maps = restore_spread(maps, moments) @ _TO_RGB.T
+    return maps.permute(1, 2, 0, 3, 4).flatten(3).float().contiguous()
+
+
+def _solve_channels(moments: LookMoments, spread: float, slope: float) -> Tensor:
+    """Maps (Z, Y, X, 4, 3) to luma and chroma, regularised as one of them."""
+    content, crossed = (_spread(told, spread) for told in (moments.content, moments.crossed))
+    crossed = crossed @ _TO_YCC.T
+    plain = _IDENTITY @ _TO_YCC.T
+    whole, wanted = moments.content.sum((0, 1, 2)), moments.crossed.sum((0, 1, 2)) @ _TO_YCC.T
+    pixels = whole[3, 3]
+    held = (slope * _SLOPE + _TINY * torch.eye(4)) * pixels
+    prior = torch.linalg.solve(whole + held, wanted + held @ plain)
+    mass = content[..., 3, 3].mean() / pixels
+    known = PRIOR * mass * (whole + held)
+    held = slope * _SLOPE * content[..., 3:, 3:]
+    return torch.linalg.solve(content + known + held, crossed + known @ prior + held @ plain)
+
+
+def restore_spread(maps: Tensor, moments: LookMoments) -> Tensor:
+    """Maps (Z, Y, X, 4, 3) to luma and chroma followed by the one linear map (Monge-Kantorovich) that gives the whole
+    photo the mean of the student's result, and its covariance as far as `RESTORED` says."""
+    whole = moments.content.sum((0, 1, 2))
+    pixels = whole[3, 3]
+    mean = torch.einsum("zyxa,zyxac->c", moments.content[..., 3, :], maps) / pixels
+    second = torch.einsum("zyxac,zyxab,zyxbd->cd", maps, moments.content, maps) / pixels
+    wanted_mean = moments.crossed.sum((0, 1, 2))[3] / pixels @ _TO_YCC.T
+    wanted_second = _TO_YCC @ (moments.result / pixels) @ _TO_YCC.T
+    floor = _FLOOR * torch.eye(3, dtype=torch.float64)
+    found = second - torch.outer(mean, mean) + floor
+    wanted = wanted_second - torch.outer(wanted_mean, wanted_mean) + floor
+    share = torch.tensor([RESTORED[0], RESTORED[1], RESTORED[1]], dtype=torch.float64)
+    keep = (found.diagonal() / wanted.diagonal()).sqrt() ** (1 - share)
+    wanted = keep[:, None] * wanted * keep
+    root, inverse = symmetric_power(found, 0.5), symmetric_power(found, -0.5)
+    matrix = inverse @ symmetric_power(root @ wanted @ root, 0.5) @ inverse
+    gains, directions = torch.linalg.eigh((matrix + matrix.T) / 2)
+    matrix = (directions * gains.clamp_max(MOST_GAIN)) @ directions.T
+    maps = maps @ matrix
+    maps[..., 3, :] += wanted_mean - mean @ matrix
+    return maps
+
+
+def _hats(place: Tensor, nodes: int) -> Tensor:
+    """… → …×nodes: how much each node hears of what is told at a place (0 … nodes - 1); sums to 1."""
+    return (1 - (place[..., None] - torch.arange(nodes, device=place.device)).abs()).clamp_min(0)
+
+
+def _spread(told: Tensor, place: float) -> Tensor:
+    """Cells (Z, Y, X, …) with what their neighbours were told."""
+    tone, rows, columns = (
+        _neighbours(n, sigma) for n, sigma in zip(told.shape[:3], (SPREAD_TONE, place, place), strict=True)
+    )
+    return torch.einsum("zZ,yY,xX,zyxab->ZYXab", tone, rows, columns, told)
+
+
+def _neighbours(nodes: int, sigma: float) -> Tensor:
+    """(nodes, nodes): how much each hears of another, a Gaussian."""
+    steps = torch.arange(nodes, dtype=torch.float64)
+    return torch.exp(-0.5 * ((steps[:, None] - steps) / sigma) ** 2)

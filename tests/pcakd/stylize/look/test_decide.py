@@ -1,0 +1,156 @@
+import io
+
+import numpy as np
+import pytest
+import torch
+from PIL import Image
+
+from pcakd.errors import UsageError
+from pcakd.stylize.look.look import SIDE, small_copy
+from pcakd.stylize.options import StylizeOptions
+from pcakd.stylize.style import Style
+from pcakd.stylize.stylizer import Stylizer
+from tests.corpus import photograph
+from tests.models import random_checkpoint
+
+CONTENT, STYLE = np.asarray(photograph(1, 150, 200)), np.asarray(photograph(0, 96, 128))
+
+
+@pytest.fixture(scope="module", params=["vgg", "mobilenet"])
+def stylizer(request):
+    return Stylizer(random_checkpoint(request.param), device="cpu")
+
+
+@pytest.fixture(scope="module", params=["vgg", "mobilenet"])
+def trained(request):
+    return Stylizer.load(request.param, device="cpu")
+
+
+def test_a_photo_in_its_own_style_stays_itself_within_one_level(trained):
+    for photo in (CONTENT, np.asarray(photograph(3, 700, 900))):
+        for compat in ("pcakd", "released"):
+            result = np.asarray(trained.stylize(photo, photo, render="look", compat=compat))
+            assert np.abs(result.astype(int) - photo).max() <= 1
+
+
+def test_strength_zero_is_the_photo(stylizer):
+    assert np.array_equal(stylizer.stylize(CONTENT, STYLE, strength=0.0), CONTENT)
+
+
+def test_more_strength_is_farther_from_the_photo(stylizer):
+    style = stylizer.style(STYLE)
+    results = [np.asarray(stylizer.stylize(CONTENT, style, strength=s)).astype(float) for s in (0.25, 0.5, 0.75, 1.0)]
+    away = [float(((result - CONTENT) ** 2).mean()) for result in results]
+    assert away == sorted(away)
+    assert away[0] < away[-1]
+
+
+@pytest.mark.parametrize("size", [(1, 1), (1, 300), (300, 1), (7, 9), (600, 20)])
+def test_any_size_comes_out_in_that_size(stylizer, size):
+    photo = np.asarray(photograph(2, *size))
+    result = stylizer.stylize(photo, STYLE)
+    assert (result.height, result.width) == size
+
+
+def test_grey_and_constant_photos_come_out(stylizer):
+    grey = np.repeat(CONTENT[..., 1:2], 3, 2)
+    constant = np.full_like(CONTENT, 200)
+    for content in (grey, constant):
+        for style in (STYLE, grey, constant):
+            assert np.asarray(stylizer.stylize(content, style)).shape == content.shape
+
+
+def test_looks_are_the_default_but_for_the_papers_method_and_unsmoothed_results(stylizer):
+    assert stylizer.rendering() == "look"
+    assert stylizer.rendering(StylizeOptions(compat="released")) == "full"
+    assert stylizer.rendering(StylizeOptions(smoothing="none")) == "full"
+    assert stylizer.rendering(StylizeOptions(compat="released", render="look")) == "look"
+    look, full = (np.asarray(stylizer.stylize(CONTENT, STYLE, render=render)) for render in ("look", "full"))
+    assert np.array_equal(stylizer.stylize(CONTENT, STYLE), look)
+    assert not np.array_equal(look, full)
+
+
+def test_stylizing_is_applying_the_look(stylizer):
+    look = stylizer.look(CONTENT, STYLE, strength=0.6)
+    assert np.array_equal(look.apply(CONTENT), stylizer.stylize(CONTENT, STYLE, strength=0.6))
+
+
+def test_a_style_saved_before_there_were_looks_is_used_as_it_is(stylizer, tmp_path):
+    new = stylizer.style(STYLE)
+    old = Style(new.levels, new.model, new.weight, new.cells)
+    old.save(tmp_path / "old.safetensors")
+    loaded = Style.load(tmp_path / "old.safetensors")
+    assert loaded.small is None
+    # The style is smaller than a small copy: its statistics are the same.
+    assert np.array_equal(stylizer.stylize(CONTENT, loaded), stylizer.stylize(CONTENT, new))
+
+
+def test_a_style_for_looks_alone_is_refused_where_every_pixel_is_stylized(stylizer, tmp_path):
+    stylizer.style(STYLE, render="look").save(tmp_path / "look.safetensors")
+    style = Style.load(tmp_path / "look.safetensors")
+    assert np.array_equal(stylizer.stylize(CONTENT, style), stylizer.stylize(CONTENT, stylizer.style(STYLE)))
+    with pytest.raises(UsageError, match="for looks alone"):
+        stylizer.stylize(CONTENT, style, render="full")
+
+
+def test_transparency_and_exif_pass_by(stylizer):
+    content = photograph(1).convert("RGBA")
+    content.putalpha(Image.linear_gradient("L").resize(content.size))
+    exif = Image.Exif()
+    exif[0x010F] = "camera"
+    buffer = io.BytesIO()
+    content.save(buffer, "PNG", exif=exif)
+    result = stylizer.stylize(buffer.getvalue(), STYLE)
+    assert np.array_equal(result.getchannel("A"), content.getchannel("A"))
+    assert result.getexif()[0x010F] == "camera"
+
+
+def test_a_masks_regions_have_looks_of_their_own_up_to_the_border(stylizer):
+    content = np.asarray(photograph(1, 64, 128)).copy()
+    content[:, 64:] = content[:, :64]  # both halves alike: only the mask tells them apart
+    style = np.asarray(photograph(0, 64, 128)).copy()
+    style[:, :64] //= 4
+    mask = np.zeros((64, 128, 3), np.uint8)
+    mask[:, :64], mask[:, 64:] = (255, 0, 0), (0, 0, 255)
+    masked = stylizer.masked_style(style, mask)
+    look = stylizer.look(content, masked, content_mask=mask)
+    assert set(look.regions) == {"255,0,0", "0,0,255"}
+    result = np.asarray(stylizer.stylize(content, masked, content_mask=mask)).astype(int)
+    alone = [look.apply(content, mask=None)]
+    for label in ("255,0,0", "0,0,255"):
+        alone.append(type(look)(look.regions[label]).apply(content).astype(int))
+    assert np.abs(result[:, :64] - alone[1][:, :64]).max() <= 1
+    assert np.abs(result[:, 64:] - alone[2][:, 64:]).max() <= 1
+
+
+def test_labels_without_a_partner_take_the_whole_photos_look(stylizer):
+    red, blue = np.zeros((8, 8, 3), np.uint8), np.zeros((8, 8, 3), np.uint8)
+    red[..., 0], blue[..., 2] = 255, 255
+    masked = stylizer.stylize(CONTENT, stylizer.masked_style(STYLE, red), content_mask=blue)
+    plain = stylizer.stylize(CONTENT, STYLE, compat="released", render="look")
+    assert np.array_equal(masked, plain)
+
+
+def test_a_series_has_one_look_whatever_the_place(stylizer):
+    photos = [np.asarray(photograph(n, 90 + n, 120 - n)) for n in range(3)]
+    look = stylizer.shared_look(photos, STYLE)
+    assert not look.knows_place
+    part = look.apply(np.ascontiguousarray(photos[0][:40, :50])).astype(int)
+    assert np.abs(look.apply(photos[0])[:40, :50] - part).max() <= 1
+
+
+def test_a_series_in_its_own_style_stays_nearly_itself(trained):
+    photo = np.asarray(photograph(4, 96, 128))
+    look = trained.shared_look([photo, photo], photo)
+    assert np.abs(look.apply(photo).astype(int) - photo).mean() < 4
+
+
+def test_a_series_of_nothing_is_refused(stylizer):
+    with pytest.raises(UsageError, match="at least one photo"):
+        stylizer.shared_look([], STYLE)
+
+
+def test_the_small_copy_of_sixteen_bits_is_that_of_eight():
+    rgb = np.asarray(photograph(0, 700, 900))
+    assert torch.equal(small_copy(rgb), small_copy(rgb.astype(np.uint16) * 257))
+    assert max(small_copy(rgb).shape[-2:]) == SIDE
