@@ -3,6 +3,7 @@
     <dest>/_pcakd/<job id>/
       newest.json                            a number to look for the newest snapshot from
       spec.json                              what the results depend on; never changes
+      render.json                            how "auto" renders; without it, as before there were looks: "full"
       snapshots/000001/claim.json            whose number this is; a snapshot without snapshot.json is no snapshot
                       /items/00000.parquet   up to 10,000 items each, in the order of keys, then styles
                       /snapshot.json         written after them: the snapshot is whole
@@ -36,8 +37,10 @@ from pcakd.photos.outcomes import EXISTS
 from pcakd.storage import ObjectInfo, Storage
 from pcakd.storage.parquet import read_parquet, write_parquet
 from pcakd.storage.stage import canonical_json
+from pcakd.stylize.options import Render
 
 SPEC, NEWEST, CLAIM, SNAPSHOT, DONE = "spec.json", "newest.json", "claim.json", "snapshot.json", "done.json"
+RENDER = "render.json"
 READS_AT_ONCE = 8
 
 
@@ -52,9 +55,17 @@ class Ledger:
     def open(cls, dest: Storage, resolved: Resolved) -> "Ledger":
         """The ledger of a job, made if it is not there. Raises FatalError where the spec is not the job's."""
         ledger = cls(dest, resolved)
+        if not ledger.root.exists(SPEC):
+            ledger.root.create(RENDER, canonical_json({"auto": "auto"}))
         if not ledger.root.create(SPEC, canonical_json(resolved.spec())):
             raise FatalError(f"{ledger.root.uri(SPEC)}: is not this job's spec; move that folder away")
         return ledger
+
+    def render(self) -> Render:
+        """How items are rendered where the job says so, or nothing: a job that began before there were looks goes on
+        without them."""
+        named = self.resolved.job.render
+        return named if named != "auto" or self.root.exists(RENDER) else "full"
 
     def newest(self) -> "Snapshot | None":
         """The whole snapshot of the highest number, None while there is none."""

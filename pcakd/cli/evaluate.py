@@ -1,5 +1,6 @@
 """`pcakd evaluate`."""
 
+from itertools import product
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -47,6 +48,13 @@ DEFAULT_TEACHER = "vgg19-normalised"
     default=("auto",),
     help="As in `pcakd stylize`; repeated, every model runs with each.",
 )
+@field_option(
+    StylizeOptions,
+    "render",
+    multiple=True,
+    default=("auto",),
+    help="As in `pcakd stylize`; repeated, every model runs with each.",
+)
 @field_option(StylizeOptions, "transform")
 @field_option(StylizeOptions, "smoothing")
 @click.option(
@@ -76,6 +84,7 @@ def evaluate(
     graded: Path | None,
     kinds: tuple[str, ...],
     compat: tuple[str, ...],
+    render: tuple[str, ...],
     transform: str,
     smoothing: str,
     teacher: str | None,
@@ -112,7 +121,7 @@ def evaluate(
 
     pair_names = run.find_pairs(pairs)[:limit] if pairs else []
     graded_files = run.photo_files(graded)[:limit] if graded else []
-    methods = [*baselines(), *_models((model, *against), compat, transform, smoothing, device)]
+    methods = [*baselines(), *_models((model, *against), compat, render, transform, smoothing, device)]
     # A table on a pipe is as wide as it needs to be.
     console = Console() if Console().is_terminal else Console(width=240)
     pair_rows = graded_rows = None
@@ -148,6 +157,7 @@ def evaluate(
         settings: dict[str, Any] = {
             "transform": transform,
             "smoothing": smoothing,
+            "render": list(render),
             "teacher": {"name": measure.teacher.info.name, "digest": measure.teacher.digest} if measure else None,
             "seed": seed,
             "size": size,
@@ -158,7 +168,12 @@ def evaluate(
 
 
 def _models(
-    names: tuple[str, ...], compats: tuple[str, ...], transform: str, smoothing: str, device: str
+    names: tuple[str, ...],
+    compats: tuple[str, ...],
+    renders: tuple[str, ...],
+    transform: str,
+    smoothing: str,
+    device: str,
 ) -> list["Method"]:
     from pcakd.evaluation.methods import model_method
     from pcakd.stylize.stylizer import Stylizer
@@ -168,9 +183,15 @@ def _models(
     methods: list[Method] = []
     for name in names:
         stylizer = Stylizer.load(name, device=device)  # type: ignore[arg-type]
-        for compat in compats:
-            options = StylizeOptions(transform=transform, smoothing=smoothing, compat=compat)  # type: ignore[arg-type]
-            label = Path(name).stem if compat == "auto" else f"{Path(name).stem} ({compat})"
+        for compat, render in product(compats, renders):
+            options = StylizeOptions(
+                transform=transform,  # type: ignore[arg-type]
+                smoothing=smoothing,  # type: ignore[arg-type]
+                compat=compat,  # type: ignore[arg-type]
+                render=render,  # type: ignore[arg-type]
+            )
+            said = ", ".join(choice for choice in (compat, render) if choice != "auto")
+            label = f"{Path(name).stem} ({said})" if said else Path(name).stem
             if any(method.name == label for method in methods):
                 label = label.replace(Path(name).stem, name)
             methods.append(model_method(label, stylizer, options))

@@ -23,6 +23,9 @@ if TYPE_CHECKING:
     from pcakd.stylize.style import Style
     from pcakd.stylize.stylizer import MaskedStyle, Stylizer
 
+MANY = 8
+"""Photos from which on loading compiled slicing pays, however small they are."""
+
 
 @click.command()
 @click.argument("contents", nargs=-1, required=True, type=click.Path(path_type=Path), metavar="CONTENT...")
@@ -84,6 +87,7 @@ def stylize(
     Examples:
       pcakd stylize street.jpg --style evening.jpg --out street-evening.jpg
       pcakd stylize album/*.jpg --style evening.jpg --out stylized/ --strength 0.7
+      pcakd stylize scan.tif --style evening.jpg --render full
       pcakd stylize a.jpg --style b.jpg --content-mask a-mask.png --style-mask b-mask.png
     """
     if (content_mask is None) != (style_mask is None):
@@ -94,10 +98,11 @@ def stylize(
     choice, limits = chosen(ModelChoice, declared), chosen(MachineLimits, declared)
     contents, names, left_out = find_photos(contents)
     targets = plan_outputs(contents, out, names)
-    if resize_like_authors and choice.precision == "auto":
-        choice = replace(choice, precision="fp32")  # a comparison should not measure our rounding
+    if resize_like_authors:  # a comparison should measure neither our rounding nor our looks
+        choice = replace(choice, precision="fp32") if choice.precision == "auto" else choice
+        options = replace(options, render="full") if options.render == "auto" else options
     task = _Task(_load(choice, limits), options, writing, max_pixels or max_pixels_default(), resize_like_authors)
-    style = task.style(styles, style_mask)
+    style = task.style(styles, style_mask, saved=save_style is not None)
     if save_style:
         if not hasattr(style, "save"):
             raise UsageError("--save-style saves a style without masks")
@@ -132,15 +137,18 @@ class _Task:
         photo = read_photo(path, max_pixels=self.max_pixels, convert_profile=not self.like_authors, **kept)
         return resize_like_authors(photo, self.stylizer.student.spec.multiple) if self.like_authors else photo
 
-    def style(self, photos: tuple[Path, ...], mask: Path | None) -> "Style | MaskedStyle":
-        """The style of all style photos together, or of one and its mask."""
+    def style(self, photos: tuple[Path, ...], mask: Path | None, *, saved: bool) -> "Style | MaskedStyle":
+        """The style of all style photos together, or of one and its mask; saved: fit for every way to render."""
         from pcakd.stylize.style import Style, mix_styles
 
         if mask is not None:
             return self.stylizer.masked_style(read_photo(photos[0], max_pixels=self.max_pixels), mask)
+        render = "auto" if saved else self.stylizer.rendering(self.options)
         return mix_styles(
             [
-                Style.load(path) if path.suffix == ".safetensors" else self.stylizer.style(self.read(path))
+                Style.load(path)
+                if path.suffix == ".safetensors"
+                else self.stylizer.style(self.read(path), render=render)
                 for path in photos
             ]
         )
@@ -152,7 +160,7 @@ class _Task:
         photo = self.read(content, depth=self.options.depth, gamut=self.options.colour)
         format = format_for(target)
         check_writable(photo, format, str(content))
-        result = self.stylizer.render(photo, style, self.options, content_mask=mask)
+        result = self.stylizer.render(photo, style, self.options, content_mask=mask, overwrite=True)
         encoded = encode(result, format, quality=self.writing.quality, name=str(content))
         try:
             write_atomic(target, encoded.data)
@@ -170,6 +178,10 @@ def _stylize_all(
     left_out: list[Path],
 ) -> int:
     """Every content to its target; the exit code. One that cannot be read is skipped, unless it is the only one."""
+    from pcakd.stylize.look.slicing import load_kernel
+
+    if len(photos) >= MANY:
+        load_kernel()
     failed = 0
     with _progress(len(photos)) as advance:
         for content, target in photos:

@@ -33,12 +33,18 @@ class Method:
 def model_method(name: str, stylizer: Stylizer, options: StylizeOptions) -> Method:
     """A loaded model with options."""
     compat = stylizer.metadata.compat if options.compat == "auto" else options.compat
+    render = stylizer.rendering(options)
     return Method(
         name,
-        lambda style: stylizer.style(style),
+        lambda style: stylizer.style(style, render=render),
         lambda content, style: np.asarray(stylizer.stylize(content, style, options)),
         stylizer.student.parameter_count(),
-        {"digest": stylizer.digest, "backbone": stylizer.metadata.spec.backbone, "compat": compat},
+        {
+            "digest": stylizer.digest,
+            "backbone": stylizer.metadata.spec.backbone,
+            "compat": compat,
+            "render": render,
+        },
     )
 
 

@@ -85,13 +85,14 @@ def stylize_bucket(
         totals = snapshot.done()
         if totals is not None and not totals.passing:
             return _report(resolved, snapshot, totals, reused=True)
-        return _BucketRun(resolved, snapshot, source, dest, options, progress, held, reported).to_end()
+        return _BucketRun(resolved, ledger, snapshot, source, dest, options, progress, held, reported).to_end()
 
 
 class _BucketRun:
     def __init__(
         self,
         resolved: Resolved,
+        ledger: Ledger,
         snapshot: Snapshot,
         source: Storage,
         dest: Storage,
@@ -100,7 +101,7 @@ class _BucketRun:
         held: Lease,
         reported: Callable[[Report], None],
     ) -> None:
-        self.resolved, self.snapshot, self.source, self.dest = resolved, snapshot, source, dest
+        self.resolved, self.ledger, self.snapshot, self.source, self.dest = resolved, ledger, snapshot, source, dest
         self.options, self.progress, self.held, self.reported = options, progress, held, reported
         self.started, self._clock = datetime.now(UTC), time.monotonic()
         self.name = f"{self.started:%Y%m%dT%H%M%S}-{secrets.token_hex(3)}"
@@ -168,6 +169,7 @@ class _BucketRun:
             strength=job.strength,
             smoothing=job.smoothing,
             compat=job.compat,
+            render=self.ledger.render(),
             quality=job.quality,
             max_side=job.max_side,
             depth=job.depth,

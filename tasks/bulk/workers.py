@@ -64,6 +64,7 @@ class Work:
     strength: float
     smoothing: str
     compat: str
+    render: str = "auto"
     quality: int
     balance: float = 1.0
     max_side: int | None = None
@@ -111,9 +112,11 @@ class Stylize:
         import torch
 
         from pcakd.stylize.engine.memory import keep_freed_memory
+        from pcakd.stylize.look.slicing import load_kernel
         from pcakd.stylize.stylizer import Stylizer
 
         keep_freed_memory()
+        load_kernel()
         torch.set_num_threads(threads)
         checkpoint, self.styles = ray.get(pickle.loads(shared))
         self.work, self.stylizer = work, Stylizer(checkpoint, **settings)
@@ -144,9 +147,10 @@ class Stylize:
                 strength=work.strength if strength is None else strength,
                 smoothing=item["smoothing"] or work.smoothing,  # type: ignore[arg-type]
                 compat=work.compat,  # type: ignore[arg-type]
+                render=work.render,  # type: ignore[arg-type]
             )
             with _timed(head.row, "stylize_s"):
-                result = self.stylizer.render(photo, self.styles[item["style"]], options)
+                result = self.stylizer.render(photo, self.styles[item["style"]], options, overwrite=True)
             head.row |= {"width": result.size[1], "height": result.size[0]}
             return _encoded(work, head, result) if large else with_photo(head, result)
         return head, b""

@@ -41,8 +41,8 @@ class StudentModel(PythonModel):
     def predict(self, context, model_input: pd.DataFrame, params: dict[str, Any] | None = None) -> pd.DataFrame:
         """Columns content and style, encoded photos as bytes or base64 text → column image, encoded photos as bytes.
 
-        params: transform, balance, strength, smoothing, compat, depth, colour as in `pcakd stylize`; format: one of
-        FORMATS; quality: 1..100, of JPEG, WebP and AVIF. Raises MlflowException in one sentence that names the row.
+        params: transform, balance, strength, smoothing, compat, depth, colour, render as in `pcakd stylize`; format: one
+        of FORMATS; quality: 1..100, of JPEG, WebP and AVIF. Raises MlflowException in one sentence that names the row.
         """
         from pcakd.errors import PcakdError
         from pcakd.photos.images import read_photo
@@ -68,7 +68,8 @@ class StudentModel(PythonModel):
                 name = f"content in row {row}"
                 photo = read_photo(_encoded(content, name), name=name, depth=options.depth, gamut=options.colour)
                 check_writable(photo, image_format, name)
-                result = self.stylizer.render(photo, self._style(_encoded(style, f"style in row {row}"), row), options)
+                known = self._style(_encoded(style, f"style in row {row}"), row, self.stylizer.rendering(options))
+                result = self.stylizer.render(photo, known, options, overwrite=True)
                 images.append(encode(result, image_format, quality=int(quality), name=name).data)
         except PcakdError as error:
             raise _wrong(str(error)) from None
@@ -76,12 +77,12 @@ class StudentModel(PythonModel):
             raise MlflowException(f"row {row} does not fit in memory or failed: {type(error).__name__}") from None
         return pd.DataFrame({"image": images})
 
-    def _style(self, photo: bytes, row: int) -> Any:
+    def _style(self, photo: bytes, row: int, render: Any) -> Any:
         from pcakd.photos.images import read_photo
 
-        key = hashlib.sha256(photo).hexdigest()
+        key = hashlib.sha256(photo).hexdigest() + render
         if key not in self.styles:
-            self.styles[key] = self.stylizer.style(read_photo(photo, name=f"style in row {row}"))
+            self.styles[key] = self.stylizer.style(read_photo(photo, name=f"style in row {row}"), render=render)
             if len(self.styles) > STYLES_KEPT:
                 self.styles.popitem(last=False)
         return self.styles[key]

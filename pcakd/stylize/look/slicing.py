@@ -155,6 +155,12 @@ def has_kernel(pixels: int) -> bool:
     return pixels >= KERNEL_FROM and importlib.util.find_spec("numba") is not None
 
 
+def load_kernel() -> None:
+    """Let every photo of this process go through the kernel, where Numba is there: for processes of many photos."""
+    if importlib.util.find_spec("numba") is not None:
+        importlib.import_module("pcakd.stylize.look.kernel")
+
+
 def peak_of(array: np.ndarray) -> float:
     """The value that stands for 1: 255, 65535, or 1 of float32."""
     return 1.0 if array.dtype == np.float32 else float(np.iinfo(array.dtype).max)

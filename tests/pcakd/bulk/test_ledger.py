@@ -12,6 +12,7 @@ from pcakd.errors import FatalError
 from pcakd.storage import LocalStorage, open_storage
 from pcakd.storage.etags import former_etag, is_former
 from pcakd.storage.parquet import read_parquet
+from pcakd.storage.stage import canonical_json
 from tests.pcakd.bulk.made import KilledError, MortalStorage, fill, ledger, resolved, row, work
 
 PART = 4
@@ -359,3 +360,15 @@ def test_rows_keep_every_column(tmp_path):
     assert kept.schema == ROW_SCHEMA
     assert kept.to_pylist()[0] == dict.fromkeys(ROW_SCHEMA.names) | values | {"run": "run-1"}
     assert isinstance(kept, pa.Table)
+
+
+def test_a_job_begun_before_there_were_looks_goes_on_without_them(tmp_path):
+    job = resolved(source="in", dest="out")
+    old = Ledger(LocalStorage(tmp_path / "old"), job)
+    old.root.create("spec.json", canonical_json(job.spec()))
+    assert Ledger.open(LocalStorage(tmp_path / "old"), job).render() == "full"
+    for _ in range(2):
+        assert Ledger.open(LocalStorage(tmp_path / "new"), job).render() == "auto"
+    named = resolved(source="in", dest="out", render="look")
+    assert named.job_id != job.job_id
+    assert Ledger.open(LocalStorage(tmp_path / "old"), named).render() == "look"

@@ -39,4 +39,9 @@ def test_a_model_runs_as_stylize_runs_it():
     result = method.apply(CONTENT, method.prepare(STYLE))
     assert np.array_equal(result, stylizer.stylize(CONTENT, STYLE, compat="released"))
     assert method.parameters == stylizer.student.parameter_count()
-    assert method.details == {"digest": stylizer.digest, "backbone": "mobilenet", "compat": "released"}
+    assert method.details == {
+        "digest": stylizer.digest,
+        "backbone": "mobilenet",
+        "compat": "released",
+        "render": "full",
+    }

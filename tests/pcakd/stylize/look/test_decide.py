@@ -123,14 +123,6 @@ def test_a_masks_regions_have_looks_of_their_own_up_to_the_border(stylizer):
     assert np.abs(result[:, 64:] - alone[2][:, 64:]).max() <= 1
 
 
-def test_labels_without_a_partner_take_the_whole_photos_look(stylizer):
-    red, blue = np.zeros((8, 8, 3), np.uint8), np.zeros((8, 8, 3), np.uint8)
-    red[..., 0], blue[..., 2] = 255, 255
-    masked = stylizer.stylize(CONTENT, stylizer.masked_style(STYLE, red), content_mask=blue)
-    plain = stylizer.stylize(CONTENT, STYLE, compat="released", render="look")
-    assert np.array_equal(masked, plain)
-
-
 def test_a_series_has_one_look_whatever_the_place(stylizer):
     photos = [np.asarray(photograph(n, 90 + n, 120 - n)) for n in range(3)]
     look = stylizer.shared_look(photos, STYLE)
