@@ -240,7 +240,8 @@ class Stylizer:
 
     def _series_look(self, photos: Sequence[Photo], style: Style, options: StylizeOptions) -> Look:
         small = [Small.of(photos[i]) for i in spread_over(len(photos))]
-        look = decide_for_all(self.student, small, style, transform=options.transform, settings=self.settings)
+        how = {"transform": options.transform, "balance": options.balance, "settings": self.settings}
+        look = decide_for_all(self.student, small, style, **how)
         return self._finished(look, style, options)
 
     def _look(self, photo: Photo, style: Style | MaskedStyle, options: StylizeOptions, mask: Mask | None) -> Look:

@@ -2,6 +2,7 @@
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from typing import Any
 
 import torch
 from torch import Tensor
@@ -9,13 +10,12 @@ from torch.nn import functional as F
 
 from pcakd.photos.photo import Photo
 from pcakd.student.network import Student
-from pcakd.stylize.engine import EngineSettings, encode_statistics, transfer
+from pcakd.stylize.engine import encode_statistics, transfer
 from pcakd.stylize.look.fit import gather, solve
 from pcakd.stylize.look.look import Look, fit_look, small_copy
 from pcakd.stylize.masks import Mask
 from pcakd.stylize.strips import single_threaded
 from pcakd.stylize.style import Style
-from pcakd.stylize.transforms import Transform
 
 ALIKE = 0.05
 """Root mean square, [0, 1], of what a style changes, from which on the student's own error is left in the result.
@@ -69,12 +69,12 @@ def decide(
     small: Small,
     style: Style,
     *,
-    transform: Transform = "zca",
     content_mask: Mask | None = None,
     region_styles: Mapping[str, Style] | None = None,
-    settings: EngineSettings | None = None,
+    **how: Any,
 ) -> Look:
-    """The look of a photo in a style, at full strength, without any grade.
+    """The look of a photo in a style, at full strength, without any grade. how: of `engine.transfer`: transform,
+    balance, settings.
 
     Regions of `content_mask` whose label is in `region_styles` have a grid of their own.
     """
@@ -83,13 +83,12 @@ def decide(
         student,
         small.photo,
         _for_looks(style),
-        transform=transform,
         content_mask=content_mask,
         region_styles=regions,
-        settings=settings,
         visible=small.visible,
+        **how,
     )
-    result = _less_error(student, small, result, transform, settings)
+    result = _less_error(student, small, result, how)
     weights: dict[str, Tensor] = {}
     if content_mask is not None:
         resized = content_mask.resized(*small.size)
@@ -99,15 +98,8 @@ def decide(
         return fit_look(small.pixels, result[0].permute(1, 2, 0).cpu(), weights, small.visible)
 
 
-def decide_for_all(
-    student: Student,
-    photos: Sequence[Small],
-    style: Style,
-    *,
-    transform: Transform = "zca",
-    settings: EngineSettings | None = None,
-) -> Look:
-    """One look for all photos of a series, each counting the same.
+def decide_for_all(student: Student, photos: Sequence[Small], style: Style, **how: Any) -> Look:
+    """One look for all photos of a series, each counting the same. how: as for `decide`.
 
     The student sees them as one picture, below each other: statistics are those of all of them, and so is the fit.
     What a photo lacks in width or to a whole multiple is its own reflection, and does not count.
@@ -122,9 +114,8 @@ def decide_for_all(
         seen.append(F.pad(own / own.sum().clamp_min(1e-6), (0, width - small.size[1], 0, height - small.size[0])))
     visible = torch.cat(seen)
     sheet = Small(torch.cat(tiles, dim=-2), visible / visible.max())
-    options: dict = {"transform": transform, "settings": settings}
-    result = transfer(student, sheet.photo, _for_looks(style), visible=sheet.visible, **options)
-    result = _less_error(student, sheet, result, **options)
+    result = transfer(student, sheet.photo, _for_looks(style), visible=sheet.visible, **how)
+    result = _less_error(student, sheet, result, how)
     with single_threaded():
         pixels = result[0].permute(1, 2, 0).cpu()
         return Look(solve(gather(sheet.pixels, pixels, visible * 1e6).without_place()))
@@ -144,16 +135,14 @@ def _for_looks(style: Style) -> Style:
     return Style(style.small or style.levels, style.model)
 
 
-def _less_error(
-    student: Student, small: Small, result: Tensor, transform: Transform, settings: EngineSettings | None
-) -> Tensor:
+def _less_error(student: Student, small: Small, result: Tensor, how: Mapping[str, Any]) -> Tensor:
     """The result without the student's own error, which its result in the photo's own style shows, as far as the
     style leaves the photo alone."""
     photo = small.photo.to(result.device)
     if _distance(result, photo) > _SURELY_MORE:
         return result
-    own_style = Style(encode_statistics(student, photo, small.counted(), settings=settings), "")
-    own = transfer(student, photo, own_style, transform=transform, visible=small.visible, settings=settings)
+    levels = encode_statistics(student, photo, small.counted(), settings=how.get("settings"))
+    own = transfer(student, photo, Style(levels, ""), visible=small.visible, **how)
     share = max(0.0, 1 - _distance(result, own) / ALIKE)
     return result + share * (photo - own) if share else result
 
