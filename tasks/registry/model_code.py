@@ -24,7 +24,7 @@ os.environ.setdefault("MLFLOW_DISABLE_SCHEMA_DETAILS", "true")
 
 STYLES_KEPT = 32
 FORMATS = ("JPEG", "PNG", "WEBP", "TIFF", "AVIF")
-NAMES = ("transform", "balance", "strength", "smoothing", "compat", "depth", "colour", "format", "quality")
+NAMES = ("transform", "balance", "strength", "smoothing", "compat", "depth", "colour", "render", "format", "quality")
 _BASE64 = re.compile(rb"[A-Za-z0-9+/\s]+={0,2}\s*")
 
 
@@ -41,8 +41,8 @@ class StudentModel(PythonModel):
     def predict(self, context, model_input: pd.DataFrame, params: dict[str, Any] | None = None) -> pd.DataFrame:
         """Columns content and style, encoded photos as bytes or base64 text → column image, encoded photos as bytes.
 
-        params: transform, balance, strength, smoothing, compat, depth, colour, render as in `pcakd stylize`; format: one
-        of FORMATS; quality: 1..100, of JPEG, WebP and AVIF. Raises MlflowException in one sentence that names the row.
+        params: transform, balance, strength, smoothing, compat, depth, colour, render as in `pcakd stylize`; format:
+        one of FORMATS; quality: 1..100, of JPEG, WebP and AVIF. Raises MlflowException in one sentence that names the row.
         """
         from pcakd.errors import PcakdError
         from pcakd.photos.images import read_photo

@@ -12,7 +12,7 @@ from pcakd.student.checkpoint import load_checkpoint
 from pcakd.stylize.stylizer import Stylizer
 from tasks.registry.names import CHECKPOINT_FILE, EXAMPLE_FILES
 
-REQUIREMENTS = ("mlflow", "torch", "numpy", "pillow", "safetensors", "pandas")
+REQUIREMENTS = ("mlflow", "torch", "numpy", "numba", "pillow", "safetensors", "pandas")
 PARAMS: dict[str, Any] = {
     "transform": "zca",
     "balance": 1.0,
@@ -21,6 +21,7 @@ PARAMS: dict[str, Any] = {
     "compat": "auto",
     "depth": "same",
     "colour": "srgb",
+    "render": "auto",
     "format": "JPEG",
     "quality": 95,
 }
