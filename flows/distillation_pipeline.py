@@ -7,6 +7,8 @@ from flows.register_student import enter, measure
 from flows.reports import PipelineResult, publish_pipeline
 from tasks.distillation.stage import distill_stage
 from tasks.eigenbases.stage import eigenbases_stage
+from tasks.preflight.checks import Wanted
+from tasks.preflight.stage import preflight_stage
 from tasks.shards.stage import shard_stage
 from tasks.stages.session import open_session
 
@@ -23,6 +25,8 @@ def distillation_pipeline(
 ) -> PipelineResult:
     """Shard, fit eigenbases, distil, evaluate, register. Run again, only what is missing is done.
 
+    First all that these need is checked: what is wrong is told, all of it, before anything is begun.
+
     Args:
         sharding: What to shard, and how.
         teacher: Name or file of the teacher; a built-in student is one, too.
@@ -35,6 +39,7 @@ def distillation_pipeline(
     eigenbases, distillation = eigenbases or Eigenbases(), distillation or Distillation()
     evaluation, registration = evaluation or Evaluation(), registration or Registration()
     with open_session("distillation-pipeline", workspace=workspace) as session:
+        preflight_stage(session, wanted(sharding, teacher, eigenbases, distillation, evaluation))
         session.tracker.params({"source": sharding.source, "teacher": teacher})
         shards = shard_stage(session, **sharding.model_dump())
         bases = eigenbases_stage(session, shards=shards.place, teacher=teacher, **eigenbases.model_dump())
@@ -48,3 +53,16 @@ def distillation_pipeline(
         result = PipelineResult(shards, bases, student, scores, model, entered)
         publish_pipeline(result, session)
         return result
+
+
+def wanted(
+    sharding: Sharding, teacher: str, eigenbases: Eigenbases, distillation: Distillation, evaluation: Evaluation
+) -> Wanted:
+    """What a run's parameters ask for, as far as it is checked before the run."""
+    return Wanted(
+        teacher=teacher,
+        **sharding.model_dump(include={"source", "shortest_side", "limit"}),
+        **eigenbases.model_dump(include={"channels", "variance"}),
+        **distillation.model_dump(include={"recipe", "judge", "device", "workers", "worker_cpus"}),
+        **evaluation.model_dump(include={"photos", "pairs"}),
+    )

@@ -10,12 +10,12 @@ from pcakd.evaluation.evaluate import evaluate_graded, evaluate_pairs, find_pair
 from pcakd.evaluation.methods import baselines, model_method
 from pcakd.evaluation.metrics import StyleLoss
 from pcakd.evaluation.report import Sheets, json_report
-from pcakd.shards import open_dataset
-from pcakd.storage import Storage, open_storage, sha256_hex
+from pcakd.storage import open_storage, sha256_hex
 from pcakd.storage.stage import StageOutput, canonical_json
 from pcakd.student.checkpoint import load_checkpoint
 from pcakd.stylize.stylizer import StylizeOptions, Stylizer
 from pcakd.teacher import load_teacher
+from tasks.evaluation.photos import collect_photos
 from tasks.stages.run import StageResult, StageWork, run_stage, send_files, stage_task
 from tasks.stages.session import Session
 from tasks.tracking import Tracker
@@ -23,7 +23,6 @@ from tasks.tracking import Tracker
 STAGE = "evaluations"
 SCORES_FILE = "scores.json"
 MODEL = "student"
-READABLE_SUFFIXES = (".jpg", ".jpeg", ".png", ".webp", ".tif", ".tiff")
 
 
 @stage_task("evaluate-student")
@@ -109,36 +108,6 @@ def fetch_model(model: str, folder: Path) -> str:
     path = folder / name
     path.write_bytes(open_storage(place).read(name))
     return str(path)
-
-
-def collect_photos(place: str, folder: Path, limit: int) -> str:
-    """Put the photos into a new local folder, named by their content; the digest of all of them.
-
-    Raises UsageError where there are none.
-    """
-    folder.mkdir()
-    storage = open_storage(place)
-    digests = []
-    for data, suffix in _photos(storage, limit):
-        digest = sha256_hex(data)
-        digests.append(digest)
-        (folder / f"{digest[:16]}{suffix}").write_bytes(data)
-    if not digests:
-        raise UsageError(f"{place}: has no photos to evaluate on")
-    return sha256_hex(canonical_json(sorted(digests)))
-
-
-def _photos(storage: Storage, limit: int):
-    if storage.exists("manifest.json"):
-        dataset = open_dataset(storage)
-        split = "val" if dataset.count("val") else "train"
-        for _, row in zip(range(limit), dataset.rows(split), strict=False):
-            yield row.image, ".jpg"
-        return
-    storage.check()
-    keys = (entry.key for entry in storage.list() if entry.key.lower().endswith(READABLE_SUFFIXES))
-    for _, key in zip(range(limit), keys, strict=False):
-        yield storage.read(key), Path(key).suffix.lower()
 
 
 def pairs_digest(pairs: str | None) -> str:
