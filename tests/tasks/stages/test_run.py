@@ -6,7 +6,8 @@ from contextlib import contextmanager
 import pytest
 
 from pcakd.errors import TransientError
-from pcakd.storage import open_storage
+from pcakd.shards.tables import listing_digest
+from pcakd.storage import LocalStorage, open_storage
 from pcakd.storage.stage import MANIFEST
 from tasks.distillation.stage import distill_stage
 from tasks.eigenbases.stage import eigenbases_stage
@@ -105,6 +106,21 @@ def test_a_stage_has_one_key_and_an_output_under_a_former_one_is_found(stage, in
         found = call.fn(one, **arguments)
     assert (found.reused, found.key, found.manifest) == (True, made.key, manifest)
     assert json.loads(path.read_text()) == manifest
+
+
+def test_an_output_of_local_photos_listed_as_they_were_before_is_found(inputs, tmp_path, ray_cluster, monkeypatch):
+    photos = open_storage(inputs / "photos")
+    listed, plain = list(map(photos.former, photos.list())), LocalStorage.list
+    with monkeypatch.context() as then, session(tmp_path) as one:
+        then.setattr(
+            LocalStorage, "list", lambda self, prefix="": iter(listed) if self == photos else plain(self, prefix)
+        )
+        made = shard_stage.fn(one, source=photos.uri(), shortest_side=32)
+    assert made.manifest["inputs"]["listing"] == listing_digest(listed) != listing_digest(photos.list())
+    with session(tmp_path) as one:
+        found = shard_stage.fn(one, source=photos.uri(), shortest_side=32)
+        assert not shard_stage.fn(one, source=photos.uri(), shortest_side=48).reused
+    assert (found.reused, found.key) == (True, made.key)
 
 
 def test_a_source_that_changes_between_key_and_listing_is_listed_again(inputs, tmp_path, ray_cluster, monkeypatch):
