@@ -42,7 +42,8 @@ class StudentModel(PythonModel):
         """Columns content and style, encoded photos as bytes or base64 text → column image, encoded photos as bytes.
 
         params: transform, balance, strength, smoothing, compat, depth, colour, render as in `pcakd stylize`; format:
-        one of FORMATS; quality: 1..100, of JPEG, WebP and AVIF. Raises MlflowException in one sentence that names the row.
+        one of FORMATS; quality: 1..100, of JPEG, WebP and AVIF. Raises MlflowException in one sentence that names
+        the row.
         """
         from pcakd.errors import PcakdError
         from pcakd.photos.images import read_photo
