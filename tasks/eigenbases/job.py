@@ -1,14 +1,15 @@
 """The stage that fits eigenbases: one pass over the shards by feature-extraction actors, then four small `eigh`.
 
 Fault model: a piece of a shard is reduced by one actor to its moments, which are added once, when they have
-arrived. An actor that dies loses the piece it was at; that is done again by another. Pieces and the tree in which
-their sums are added depend on the photos alone, so the result does not depend on the number of workers.
+arrived. An actor that dies loses the piece it was working on; another actor does that piece again. Pieces and the
+tree in which their sums are added depend on the photos alone, so the result does not depend on the number of workers.
 """
 
 import logging
 import time
 import warnings
 from collections import Counter
+from contextlib import AbstractContextManager
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any, Literal
 
@@ -17,7 +18,7 @@ from pcakd.eigenbases.options import Extraction, Widths
 from pcakd.eigenbases.pca import Eigenbases, Moments, RankWarning, fit
 from pcakd.eigenbases.spectrum import spectrum_csv, spectrum_png
 from pcakd.errors import CheckpointError, UsageError
-from pcakd.shards import open_dataset
+from pcakd.shards import ShardDataset, open_dataset
 from pcakd.storage import Storage
 from pcakd.storage.stage import MANIFEST, Finish, StageOutput, read_manifest, stage_key
 from pcakd.student.network import DEFAULT_CHANNELS
@@ -62,64 +63,109 @@ def fit_eigenbases(
     differ, the moments in `output` are used again and no photo is read.
     Raises UsageError, NotFoundError, TransientError, FatalError.
     """
+    work = _opened(config)
+    stage = StageOutput.at(output, STAGE, inputs=work.inputs, params=key_params(config))
+    if (manifest := _finished(stage, work)) is not None:
+        return FitResult(manifest=manifest, photos_per_second=None, reused="all")
+    moments, left_out = _saved_moments(output, work.facts)
+    reused, speed = moments is not None, None
+    if moments is None or config.targets:
+        with ray_cluster(), work.extractors() as pool:
+            if moments is None:
+                started = time.monotonic()
+                moments, left_out = collect_moments(pool, work.pieces, progress)
+                speed = moments.photos / max(time.monotonic() - started, 1e-9)
+                output.write(MOMENTS_FILE, moments_bytes(moments, left_out=left_out, **work.facts))
+            bases, notes = work.fit(moments, left_out)
+            files = _write_targets(pool, work.pieces, bases, output, progress) if config.targets else []
+    else:
+        bases, notes = work.fit(moments, left_out)
+        files = []
+    _write_bases(output, bases, work.teacher)
+    content = _content(work.teacher, bases) | {
+        "photos": moments.photos,
+        "left_out": left_out,
+        "warnings": notes,
+        "files": [EIGENBASES_FILE, MOMENTS_FILE, TABLE_FILE, PLOT_FILE, *files],
+    }
+    manifest = (finish or stage.finish)(content)
+    return FitResult(manifest=manifest, photos_per_second=speed, reused="moments" if reused else "nothing")
+
+
+@dataclass(frozen=True, kw_only=True)
+class _Work:
+    """What a fit works on: the teacher, the dataset cut into pieces, and how photos are fed to the teacher."""
+
+    config: FitConfig
+    teacher: Teacher
+    widths: Widths
+    dataset: ShardDataset
+    pieces: list[Piece]
+    extraction: Extraction
+
+    @property
+    def inputs(self) -> dict[str, str]:
+        return {"shards": self.dataset.digest, "teacher": self.teacher.digest}
+
+    @property
+    def facts(self) -> dict[str, Any]:
+        """What saved moments must have been made from to be these."""
+        return {"inputs": self.inputs, "params": _pass_params(self.config, self.extraction)}
+
+    def extractors(self) -> AbstractContextManager["Extractors"]:
+        from tasks.eigenbases.extractor import extractors  # Ray takes seconds to import
+
+        workers, threads = self.config.workers, self.config.threads
+        return extractors(self.teacher, self.dataset.storage, self.extraction, workers=workers, threads=threads)
+
+    def fit(self, moments: Moments, left_out: dict[str, int]) -> tuple[Eigenbases, list[str]]:
+        return fit_moments(moments, self.widths, _identity(self.teacher), self.dataset.digest, left_out)
+
+
+def _opened(config: FitConfig) -> _Work:
     teacher = load_teacher(config.teacher)
     widths = config.widths or Widths(channels=paper_widths(teacher))
     widths.check(teacher.channels)
     dataset = open_dataset(config.shards)
     pieces = cut_into_pieces(shard_rows(dataset, config.split), limit=config.limit)
-    inputs = {"shards": dataset.digest, "teacher": teacher.digest}
-    stage = StageOutput.at(output, STAGE, inputs=inputs, params=key_params(config))
+    extraction = config.extraction
     if sum(len(piece) for piece in pieces) < FEW_PHOTOS:
-        config = replace(config, extraction=replace(config.extraction, spectrum_every=1))
-    facts = {"inputs": inputs, "params": _pass_params(config)}
-    if (manifest := read_manifest(output)) is not None:
-        if manifest.get("key") == _former_key(inputs, widths, config):
-            manifest = stage.adopt(manifest)
-        if manifest.get("key") == stage.key:
-            return FitResult(manifest=manifest, photos_per_second=None, reused="all")
-        output.delete(MANIFEST)
+        extraction = replace(extraction, spectrum_every=1)
+    return _Work(config=config, teacher=teacher, widths=widths, dataset=dataset, pieces=pieces, extraction=extraction)
 
-    moments, left_out = _saved_moments(output, facts)
-    reused = moments is not None
-    speed = None
-    identity = {"id": teacher.name, "digest": teacher.digest}
-    if moments is None or config.targets:
-        from tasks.eigenbases.extractor import extractors  # Ray takes seconds to import
 
-        with (
-            ray_cluster(),
-            extractors(
-                teacher, dataset.storage, config.extraction, workers=config.workers, threads=config.threads
-            ) as pool,
-        ):
-            if moments is None:
-                started = time.monotonic()
-                moments, left_out = collect_moments(pool, pieces, progress)
-                speed = moments.photos / max(time.monotonic() - started, 1e-9)
-                output.write(MOMENTS_FILE, moments_bytes(moments, left_out=left_out, **facts))
-            bases, notes = fit_moments(moments, widths, identity, dataset.digest, left_out)
-            files = _write_targets(pool, pieces, bases, output, progress) if config.targets else []
-    else:
-        bases, notes = fit_moments(moments, widths, identity, dataset.digest, left_out)
-        files = []
+def _finished(stage: StageOutput, work: _Work) -> dict[str, Any] | None:
+    """The manifest of an earlier run of this very fit; that of another one is taken away, as it is to be made anew."""
+    if (manifest := read_manifest(stage.storage)) is None:
+        return None
+    if manifest.get("key") == _former_key(work):
+        manifest = stage.adopt(manifest)
+    if manifest.get("key") == stage.key:
+        return manifest
+    stage.storage.delete(MANIFEST)
+    return None
+
+
+def _identity(teacher: Teacher) -> dict[str, str]:
+    return {"id": teacher.name, "digest": teacher.digest}
+
+
+def _write_bases(output: Storage, bases: Eigenbases, teacher: Teacher) -> None:
     output.write(EIGENBASES_FILE, eigenbases_bytes(bases))
     output.write(TABLE_FILE, spectrum_csv(bases).encode())
     output.write(PLOT_FILE, spectrum_png(bases, title=f"Eigenbases of {teacher.name} over {bases.photos:,} photos"))
-    manifest = (finish or stage.finish)(
-        {
-            "photos": moments.photos,
-            "left_out": left_out,
-            "warnings": notes,
-            "teacher": identity | {"source": teacher.info.source, "licence": teacher.info.licence},
-            "backbone": teacher.info.backbone,
-            "eigenbases_digest": eigenbases_digest(bases),
-            "channels": list(bases.channels),
-            "teacher_channels": list(teacher.channels),
-            "explained": [float(e[k - 1]) for e, k in zip(bases.explained, bases.channels, strict=True)],
-            "files": [EIGENBASES_FILE, MOMENTS_FILE, TABLE_FILE, PLOT_FILE, *files],
-        }
-    )
-    return FitResult(manifest=manifest, photos_per_second=speed, reused="moments" if reused else "nothing")
+
+
+def _content(teacher: Teacher, bases: Eigenbases) -> dict[str, Any]:
+    """What the manifest tells of the teacher and its bases."""
+    return {
+        "teacher": _identity(teacher) | {"source": teacher.info.source, "licence": teacher.info.licence},
+        "backbone": teacher.info.backbone,
+        "eigenbases_digest": eigenbases_digest(bases),
+        "channels": list(bases.channels),
+        "teacher_channels": list(teacher.channels),
+        "explained": [float(e[k - 1]) for e, k in zip(bases.explained, bases.channels, strict=True)],
+    }
 
 
 def paper_widths(teacher: Teacher) -> tuple[int, ...]:
@@ -173,21 +219,22 @@ def key_params(config: FitConfig) -> dict[str, Any]:
     return params
 
 
-def _former_key(inputs: dict[str, str], widths: Widths, config: FitConfig) -> str:
+def _former_key(work: _Work) -> str:
     """The key that the manifest of such a fit had when it was made from other parameters than its folder's."""
-    params = _pass_params(config) | {
+    widths = work.widths
+    params = _pass_params(work.config, work.extraction) | {
         "channels": list(widths.channels) if widths.channels else None,
         "variance": widths.variance,
-        "targets": config.targets,
+        "targets": work.config.targets,
     }
-    return stage_key(inputs, params)
+    return stage_key(work.inputs, params)
 
 
-def _pass_params(config: FitConfig) -> dict[str, Any]:
+def _pass_params(config: FitConfig, extraction: Extraction) -> dict[str, Any]:
     """What the moments depend on beside photos and teacher."""
     return {
-        "crop": config.extraction.crop,
-        "spectrum_every": config.extraction.spectrum_every,
+        "crop": extraction.crop,
+        "spectrum_every": extraction.spectrum_every,
         "split": config.split,
         "limit": config.limit,
     }
