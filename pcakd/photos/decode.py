@@ -162,8 +162,10 @@ def open_image(data: bytes) -> ImageFile.ImageFile:
 def _register_heif(data: bytes) -> bool:
     """Whether this is HEIC, and the extra that reads it is installed."""
     found = identify(data)
-    if found is None or found.name != "HEIC":
-        return False
+    return found is not None and found.name == "HEIC" and _heif()
+
+
+def _heif() -> bool:
     try:
         import pillow_heif
     except ImportError:
@@ -195,7 +197,9 @@ def _not_read(name: str, data: bytes) -> PhotoError:
         return PhotoError(f"{name}: is not an image in a known format ({_KNOWN})", reason="not-an-image")
     if not found.picture:
         return PhotoError(f"{name}: is {found.name}, not a photo", reason="not-an-image")
-    more = '; pip install "pcakd[heic]" reads it' if found.name == "HEIC" else f"; convert it to one of {_KNOWN}"
+    more = f"; convert it to one of {_KNOWN}"
+    if found.name == "HEIC":
+        more = " (damaged, or of a kind that pillow-heif lacks)" if _heif() else '; pip install "pcakd[heic]" reads it'
     return PhotoError(f"{name}: is {found.name}, which is not read here{more}", reason="unsupported")
 
 

@@ -71,16 +71,22 @@ def read_mask(source: PhotoSource, name: str | None = None) -> Mask:
 def _unlabelled(source: PhotoSource, photo: Photo) -> np.ndarray | None:
     """Where a picture says by transparency or palette index 0 that there is no label: bool H×W, None: nowhere."""
     found = None if photo.alpha is None else photo.alpha < (np.iinfo(photo.alpha.dtype).max + 1) // 2
-    image = source if isinstance(source, Image.Image) else None
-    if photo.format in ("PNG", "GIF", "TIFF", "BMP"):
-        if isinstance(source, str | os.PathLike):
-            image = Image.open(os.fspath(source))
-        elif isinstance(source, bytes | bytearray | memoryview):
-            image = Image.open(io.BytesIO(source))
-    if image is not None and image.mode == "P":
-        zero = np.asarray(ImageOps.exif_transpose(image)) == 0
-        found = zero if found is None else found | zero
-    return found
+    zero = None
+    if isinstance(source, Image.Image):
+        zero = _index_zero(source)
+    elif photo.format in ("PNG", "GIF", "TIFF", "BMP"):
+        if isinstance(source, bytes | bytearray | memoryview):
+            zero = _index_zero(Image.open(io.BytesIO(source)))
+        elif isinstance(source, str | os.PathLike):
+            with Image.open(os.fspath(source)) as image:
+                zero = _index_zero(image)
+    if found is None or zero is None:
+        return zero if found is None else found
+    return found | zero
+
+
+def _index_zero(image: Image.Image) -> np.ndarray | None:
+    return np.asarray(ImageOps.exif_transpose(image)) == 0 if image.mode == "P" else None
 
 
 _LOSSY = ("JPEG", "WEBP", "AVIF")

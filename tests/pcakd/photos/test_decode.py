@@ -1,6 +1,7 @@
 """Photos of every kind that people have: read as they look, or refused by their name."""
 
 import io
+import sys
 import zlib
 
 import numpy as np
@@ -155,3 +156,25 @@ def test_decompression_stops_at_what_a_strip_may_hold():
     object.__setattr__(page.reader, "data", bomb)
     colours, _ = read_plain(page)
     assert not colours.any()
+
+
+def heic(**options) -> bytes:
+    pillow_heif = pytest.importorskip("pillow_heif")
+    buffer = io.BytesIO()
+    pillow_heif.from_pillow(Image.fromarray(kinds.base())).save(buffer, quality=95, **options)
+    return buffer.getvalue()
+
+
+def test_heic_is_read_where_the_extra_is_installed():
+    photo = read_photo(heic(exif=kinds.camera_exif()), name="IMG_1.HEIC")
+    assert np.abs(photo.rgb.astype(float) - kinds.base()).mean() < 6
+    assert photo.metadata.exif.main[0x010F].text() == "Maker"
+
+
+def test_without_the_extra_heic_is_refused_by_its_name_and_the_extra_is_named(monkeypatch):
+    data = heic()
+    monkeypatch.setitem(sys.modules, "pillow_heif", None)
+    monkeypatch.delitem(Image.OPEN, "HEIF", raising=False)
+    with pytest.raises(PhotoError, match=r"IMG_1\.HEIC: is HEIC.*pcakd\[heic\]") as caught:
+        read_photo(data, name="IMG_1.HEIC")
+    assert caught.value.reason == "unsupported"
