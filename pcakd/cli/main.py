@@ -14,6 +14,8 @@ from pcakd.errors import EXIT_FATAL, EXIT_INTERRUPTED, EXIT_OK, EXIT_USAGE, Pcak
 
 COMMANDS = {
     "stylize": ("pcakd.cli.stylize:stylize", "Give photos the style of another photo."),
+    "look": ("pcakd.cli.look:look_command", "Save what a style does to photos: as a LUT, or as a grid."),
+    "apply": ("pcakd.cli.look:apply_command", "Give photos a saved look, or any .cube."),
     "evaluate": ("pcakd.cli.evaluate:evaluate", "Measure models on pairs and graded photos."),
     "s3-policy": ("pcakd.cli.s3_policy:s3_policy_command", "Print the S3 rights that a job needs, as IAM JSON."),
     "import-released": ("pcakd.cli.import_released:import_released", "Convert the paper's released model."),

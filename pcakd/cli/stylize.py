@@ -1,7 +1,7 @@
 """`pcakd stylize`."""
 
 import re
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -12,6 +12,7 @@ import click
 from pcakd.cli.options import field_option, field_options
 from pcakd.errors import EXIT_PARTIAL, FatalError, PcakdError, UsageError
 from pcakd.fields import chosen
+from pcakd.files import write_atomic
 from pcakd.photos.images import max_pixels_default, read_photo
 from pcakd.photos.leftovers import is_left_out
 from pcakd.photos.options import WriteOptions
@@ -20,6 +21,7 @@ from pcakd.photos.write import FORMATS, check_writable, encode, format_for
 from pcakd.stylize.options import MachineLimits, ModelChoice, StylizeOptions
 
 if TYPE_CHECKING:
+    from pcakd.stylize.look.look import Look
     from pcakd.stylize.style import Style
     from pcakd.stylize.stylizer import MaskedStyle, Stylizer
 
@@ -61,6 +63,11 @@ MANY = 8
 @click.option("--max-pixels", type=click.IntRange(1), help="Refuse photos of more pixels.  [default: 268435456]")
 @click.option("--save-style", type=click.Path(path_type=Path), help="Also save the style statistics to this file.")
 @click.option(
+    "--same-look",
+    is_flag=True,
+    help="One look for all contents: what the style does to the series as a whole, the same colours for the same.",
+)
+@click.option(
     "--resize-like-authors",
     is_flag=True,
     help="Cut the sides to a multiple of 8 (vgg) or 16 (mobilenet) and ignore colour profiles, as the paper's demo "
@@ -74,6 +81,7 @@ def stylize(
     style_mask: Path | None,
     max_pixels: int | None,
     save_style: Path | None,
+    same_look: bool,
     resize_like_authors: bool,
     **declared: Any,
 ) -> int:
@@ -101,16 +109,28 @@ def stylize(
     if resize_like_authors:  # a comparison should measure neither our rounding nor our looks
         choice = replace(choice, precision="fp32") if choice.precision == "auto" else choice
         options = replace(options, render="full") if options.render == "auto" else options
-    task = _Task(_load(choice, limits), options, writing, max_pixels or max_pixels_default(), resize_like_authors)
+    task = _Task(
+        load_stylizer(choice, limits), options, writing, max_pixels or max_pixels_default(), resize_like_authors
+    )
     style = task.style(styles, style_mask, saved=save_style is not None)
     if save_style:
         if not hasattr(style, "save"):
             raise UsageError("--save-style saves a style without masks")
         style.save(save_style)
-    return _stylize_all(task, list(zip(contents, targets, strict=True)), style, content_mask, left_out)
+    look = None
+    if same_look:
+        if content_mask is not None or task.stylizer.rendering(options) == "full":
+            raise UsageError("--same-look is one look for all places and photos: leave out masks and --render full")
+        look = task.stylizer.shared_look(contents, style, options)  # type: ignore[arg-type]
+
+    def one(content: Path, target: Path) -> None:
+        task.stylize(content, target, style, content_mask, look)
+
+    return for_each_photo(one, list(zip(contents, targets, strict=True)), left_out)
 
 
-def _load(choice: ModelChoice, limits: MachineLimits) -> "Stylizer":
+def load_stylizer(choice: ModelChoice, limits: MachineLimits) -> "Stylizer":
+    """The model of a command, with the allocator set for photos."""
     from pcakd.stylize.engine.memory import keep_freed_memory
     from pcakd.stylize.stylizer import Stylizer
 
@@ -153,31 +173,32 @@ class _Task:
             ]
         )
 
-    def stylize(self, content: Path, target: Path, style: "Style | MaskedStyle", mask: Path | None) -> None:
-        """One photo from file to file."""
-        from pcakd.files import write_atomic
-
+    def stylize(
+        self, content: Path, target: Path, style: "Style | MaskedStyle", mask: Path | None, look: "Look | None"
+    ) -> None:
+        """One photo from file to file; look: of all photos, where they share one."""
         photo = self.read(content, depth=self.options.depth, gamut=self.options.colour)
-        format = format_for(target)
-        check_writable(photo, format, str(content))
-        result = self.stylizer.render(photo, style, self.options, content_mask=mask, overwrite=True)
-        encoded = encode(result, format, quality=self.writing.quality, name=str(content))
-        try:
-            write_atomic(target, encoded.data)
-        except OSError as error:
-            raise FatalError(f"{target}: cannot be written ({error.strerror or error})") from None
-        if encoded.notes:
-            click.echo(f"pcakd: {target}: {'; '.join(encoded.notes)}", err=True)
+        check_writable(photo, format_for(target), str(content))
+        if look is None:
+            result = self.stylizer.render(photo, style, self.options, content_mask=mask, overwrite=True)
+        else:
+            result = self.stylizer.apply(look, photo, overwrite=True)
+        write_photo(result, content, target, self.writing.quality)
 
 
-def _stylize_all(
-    task: _Task,
-    photos: list[tuple[Path, Path]],
-    style: "Style | MaskedStyle",
-    mask: Path | None,
-    left_out: list[Path],
-) -> int:
-    """Every content to its target; the exit code. One that cannot be read is skipped, unless it is the only one."""
+def write_photo(result: Photo, content: Path, target: Path, quality: int) -> None:
+    """A content's result into its file, with a line for what the format has no room for."""
+    encoded = encode(result, format_for(target), quality=quality, name=str(content))
+    try:
+        write_atomic(target, encoded.data)
+    except OSError as error:
+        raise FatalError(f"{target}: cannot be written ({error.strerror or error})") from None
+    if encoded.notes:
+        click.echo(f"pcakd: {target}: {'; '.join(encoded.notes)}", err=True)
+
+
+def for_each_photo(one: Callable[[Path, Path], None], photos: list[tuple[Path, Path]], left_out: list[Path]) -> int:
+    """one(content, target) of every photo; the exit code. One that cannot be read is skipped, if it is not the only."""
     from pcakd.stylize.look.slicing import load_kernel
 
     if len(photos) >= MANY:
@@ -186,7 +207,7 @@ def _stylize_all(
     with _progress(len(photos)) as advance:
         for content, target in photos:
             try:
-                task.stylize(content, target, style, mask)
+                one(content, target)
             except Exception as error:
                 # One bad photo never ends the others, whatever a codec or a full disk makes of it.
                 told = _told(error, content)

@@ -25,7 +25,7 @@ from pcakd.student.checkpoint import Checkpoint, load_checkpoint
 from pcakd.stylize.engine import EngineSettings, Precision, encode_statistics, transfer, transfer_pixels
 from pcakd.stylize.frames import stack, unstack
 from pcakd.stylize.grey import is_grey, to_grey
-from pcakd.stylize.look.decide import Small, decide, decide_for_all, spread_over
+from pcakd.stylize.look.decide import Small, decide, decide_for_all, spread_over, without_place
 from pcakd.stylize.look.look import IDENTITY, Look
 from pcakd.stylize.masks import Mask, check_shared, read_mask
 from pcakd.stylize.matched_grade import (
@@ -163,8 +163,7 @@ class Stylizer:
         pages = tuple(without_hidden(replace(page, frames=())) for page in photo.pages)
         if self.rendering(options) == "look":
             look = self._series_look(pages, self._checked(style, full=False), options)
-            first, *others = [page.with_pixels(self._applied(look, page, None, False)) for page in pages]
-            return replace(first, frames=tuple(others), timing=photo.timing)
+            return self.apply(look, photo)
         result = unstack(self._colours(stack(pages), style, options, None), pages)
         return replace(result, timing=photo.timing)
 
@@ -237,6 +236,22 @@ class Stylizer:
         chosen = [contents[i] for i in spread_over(len(contents))]
         photos = [without_hidden(read_photo(content)) for content in chosen]
         return self._series_look(photos, self._checked(style, full=False), options)
+
+    def apply(self, look: Look, photo: Photo, *, overwrite: bool = False) -> Photo:
+        """A decoded photo, all its frames, in a look that was made before; on the stylizer's device."""
+        pages = [page.with_pixels(self._applied(look, page, None, overwrite)) for page in photo.pages]
+        return replace(pages[0], frames=tuple(pages[1:]), timing=photo.timing)
+
+    def colour_look(
+        self, contents: Sequence[PhotoSource], style: Style | PhotoSource, options: StylizeOptions | None = None
+    ) -> Look:
+        """The one function of colour that is nearest to what the style does: to one photo, or to a series."""
+        if len(contents) != 1:
+            return self.shared_look(contents, style, options)
+        options = options or StylizeOptions()
+        photo = without_hidden(read_photo(contents[0]))
+        look, small = self.look(photo, style, options), Small.of(photo)
+        return without_place(look, small)
 
     def _series_look(self, photos: Sequence[Photo], style: Style, options: StylizeOptions) -> Look:
         small = [Small.of(photos[i]) for i in spread_over(len(photos))]

@@ -121,6 +121,14 @@ def decide_for_all(student: Student, photos: Sequence[Small], style: Style, **ho
         return Look(solve(gather(sheet.pixels, pixels, visible * 1e6).without_place()))
 
 
+def without_place(look: Look, small: Small) -> Look:
+    """The one function of colour that is nearest to what a look does to a photo."""
+    pixels = small.pixels
+    result = torch.from_numpy(look.apply(pixels.contiguous().numpy()))
+    with single_threaded():
+        return Look(solve(gather(pixels, result, small.visible).without_place()))
+
+
 def spread_over(count: int) -> list[int]:
     """Which photos of so many decide a series' look: at most `SERIES`, the first and others evenly."""
     return [i * count // SERIES for i in range(SERIES)] if count > SERIES else list(range(count))

@@ -103,15 +103,15 @@ class Look:
         map_strips(strip, cut(size[0], max(1, _REGION_PIXELS // size[1])), device)
 
     def _slicer(self, grid: Tensor, size: tuple[int, int]) -> Slicer:
-        maps = torch.lerp(identity_grid(), grid, self.strength) if self.strength < 1 else grid
+        maps = torch.lerp(identity_grid(grid.shape[2]), grid, self.strength) if self.strength < 1 else grid
         # The slicer goes between two nodes; one alone is both.
         repeats = [2 if side == 1 else 1 for side in maps.shape[:3]]
         return Slicer(maps.repeat(*repeats, 1).contiguous(), size, self.grade, self.strength)
 
 
-def identity_grid() -> Tensor:
+def identity_grid(levels: int = LEVELS) -> Tensor:
     """The grid (1, 1, Z, 12) that changes nothing, to the bit."""
-    return torch.cat([torch.eye(3), torch.zeros(1, 3)]).flatten().repeat(1, 1, LEVELS, 1)
+    return torch.cat([torch.eye(3), torch.zeros(1, 3)]).flatten().repeat(1, 1, levels, 1)
 
 
 IDENTITY = Look(identity_grid())
