@@ -13,8 +13,9 @@ from pcakd.student.network import LEVELS, Student
 from pcakd.stylize.masks import Mask
 from pcakd.stylize.smoothing import smooth_pixels
 from pcakd.stylize.style import Style
-from pcakd.stylize.transforms import Statistics, Transform, transform_map
+from pcakd.stylize.transforms import Statistics, Transform
 from tests.reference.statistics import feature_statistics
+from tests.reference.transforms import matched
 
 _MIN_REGION = 1.0
 """Pixels of a level that a masked region must cover; a smaller one takes the whole photo's map there."""
@@ -88,7 +89,7 @@ def _match(
     transform: Transform,
     strength: float,
 ) -> Tensor:
-    whole = transform_map(transform, feature_statistics(x), style.levels[level]).blend(strength).apply(x)
+    whole = matched(transform, x, feature_statistics(x), style.levels[level], strength)
     if weights is None:
         return whole
     pooled = F.adaptive_avg_pool2d(weights, (x.shape[2], x.shape[3]))
@@ -98,8 +99,8 @@ def _match(
         if float(weight.sum()) < _MIN_REGION:
             out = out + weight * whole
             continue
-        matched = transform_map(transform, feature_statistics(x, weight), region_style.levels[level])
-        out = out + weight * matched.blend(strength).apply(x)
+        inside = feature_statistics(x, weight)
+        out = out + weight * matched(transform, x, inside, region_style.levels[level], strength)
     return out
 
 
