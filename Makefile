@@ -30,6 +30,9 @@ $(STAMP): requirements.lock pyproject.toml
 demo: $(STAMP)  ## Run the whole pipeline on real photographs, in ./demo (under 5 minutes on 2 cores)
 	@$(BIN)/python -m flows.demo
 
+models: $(STAMP)  ## Make the built-in students: PHOTOS=FOLDER TEACHERS="FILE FILE" JUDGE=FILE (hours, resumable)
+	@$(BIN)/python -m flows.models "$(PHOTOS)" $(foreach t,$(TEACHERS),--teacher $(t)) $(if $(JUDGE),--judge $(JUDGE)) $(MODELS)
+
 up: $(STAMP)  ## Start the local stack: Prefect, MLflow, Ray and a worker, as plain processes
 	@PATH="$(abspath $(BIN)):$$PATH" $(BIN)/python -m infra.stack up
 
@@ -68,4 +71,4 @@ lock: $(STAMP)  ## Renew requirements.lock from pyproject.toml
 clean:  ## Remove the virtual environment and everything built
 	rm -rf $(VENV) build dist demo *.egg-info .pytest_cache .mypy_cache .ruff_cache
 
-.PHONY: help install demo up down check format test-deps test test-fast bench lock clean
+.PHONY: help install demo models up down check format test-deps test test-fast bench lock clean

@@ -1,8 +1,18 @@
 """`make models`: the built-in students from a folder of photos, by the pipeline and the shipped recipes alone."""
 
 import sys
+from pathlib import Path
 
 import click
+
+from flows.distillation_pipeline import distillation_pipeline
+from flows.parameters import Distillation, Sharding
+from flows.reports import PipelineResult
+from pcakd.distillation.card import scores_table
+from pcakd.errors import UsageError
+from pcakd.files import write_atomic
+from pcakd.storage import open_storage
+from pcakd.teacher import load_teacher
 
 
 @click.command()
@@ -12,6 +22,8 @@ import click
 @click.option("--recipe", default="", help="TOML file in place of the built-in recipe of the teacher's backbone.")
 @click.option("--steps", type=click.IntRange(1), help="Steps in all.  [default: the recipe's]")
 @click.option("--workers", type=click.IntRange(1), default=1, show_default=True, help="Processes that train together.")
+@click.option("--licence", default="", metavar="TEXT", help="What the cards say of the photos' licences.")
+@click.option("--out", type=click.Path(path_type=Path), default=Path("models"), show_default=True, help="Folder.")
 @click.option("--workspace", help="Folder or s3:// prefix of the stage outputs.  [default: PCAKD_WORKSPACE]")
 def main(
     photos: str,
@@ -20,26 +32,41 @@ def main(
     recipe: str,
     steps: int | None,
     workers: int,
+    licence: str,
+    out: Path,
     workspace: str | None,
 ) -> int:
     """Distil a student of the photos in PHOTOS (folder or s3:// prefix) from each teacher.
 
     Interrupted? The same command goes on from the last training state.
     """
-    from flows.distillation_pipeline import distillation_pipeline
-    from flows.parameters import Distillation, Sharding
-
+    backbones = [load_teacher(teacher).info.backbone for teacher in teachers]
+    if len(set(backbones)) < len(backbones):
+        raise UsageError(
+            f"two teachers are for {max(backbones, key=backbones.count)}: a student has its backbone's name"
+        )
     for teacher in teachers:
         result = distillation_pipeline(
             sharding=Sharding.model_validate({"source": photos}),
             teacher=teacher,
             distillation=Distillation.model_validate(
-                {"recipe": recipe, "judge": judge, "steps": steps, "workers": workers}
+                {"recipe": recipe, "judge": judge, "steps": steps, "workers": workers, "photos_licence": licence}
             ),
             workspace=workspace,
         )
-        click.echo(result.model)
+        click.echo(collect(result, out))
     return 0
+
+
+def collect(result: PipelineResult, out: Path) -> Path:
+    """Put a pipeline's student and its card, with its scores, into a folder, named by the backbone; the model."""
+    place, manifest, scores = open_storage(result.student.place), result.student.manifest, result.scores.manifest
+    model = out / f"{manifest['backbone']}.safetensors"
+    _, _, card = place.read(manifest["card"]).decode().partition("\n")
+    card = f"# {model.stem}\n{card}{scores_table(scores['metrics'], scores['photos'])}"
+    write_atomic(model, place.read(manifest["model"]))
+    write_atomic(model.with_suffix(".md"), card.encode())
+    return model
 
 
 if __name__ == "__main__":

@@ -84,7 +84,7 @@ class Eigenbases(Parameters):
 
 
 @declared_by(
-    fields_of(DistillConfig, "recipe", "judge", "steps", "seed", "device"),
+    fields_of(DistillConfig, "recipe", "judge", "steps", "seed", "device", "photos_licence"),
     fields_of(RayOptions, "workers", cpus="worker_cpus"),
 )
 class Distillation(Parameters):

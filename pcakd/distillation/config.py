@@ -33,6 +33,8 @@ class DistillConfig:
     """Decides order, crops, flips and grades; not given: the recipe's."""
     device: Device = "auto"
     """auto: a GPU if there is one."""
+    photos_licence: str = ""
+    """What the model's card says of the photos' licences."""
     resume: bool = False
     """Go on from the training state beside the model, if there is one."""
 

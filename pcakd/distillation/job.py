@@ -1,7 +1,7 @@
 """One distillation from what a user names to the files it leaves, whatever trains in between.
 
-Beside the model NAME.safetensors stand NAME.state.pt (the training state, for --resume), NAME.losses.json,
-NAME.losses.png and NAME.photos.png.
+Beside the model NAME.safetensors stand its card NAME.md, NAME.state.pt (the training state, for --resume),
+NAME.losses.json, NAME.losses.png and NAME.photos.png.
 """
 
 import json
@@ -14,6 +14,7 @@ from typing import Any
 
 import torch
 
+from pcakd.distillation.card import Origin, model_card
 from pcakd.distillation.config import DistillConfig
 from pcakd.distillation.data import PhotoSet
 from pcakd.distillation.recipe import Recipe, load_recipe
@@ -47,6 +48,8 @@ class Job:
     """Where the model and its state go."""
     name: str
     """The model's file name without suffix."""
+    run: str = ""
+    """The flow run that this is part of."""
 
     @property
     def state_key(self) -> str:
@@ -153,7 +156,8 @@ def save_results(job: Job, trainer: Trainer) -> dict[str, Any]:
     metrics: dict[str, float] = next(
         (row["validation"] for row in reversed(trainer.history) if row.get("validation")), {}
     )
-    origin = f"distilled by pcakd: {trainer.step} steps of {trainer.recipe.batch} crops of {trainer.recipe.crop} pixels"
+    recipe = trainer.recipe
+    made = f"distilled by pcakd: {trainer.step} steps of {recipe.batch} crops of {recipe.crop} pixels"
     metadata = Metadata(
         spec=student.spec,
         teacher={"id": job.teacher.name, "digest": job.teacher.digest},
@@ -162,10 +166,22 @@ def save_results(job: Job, trainer: Trainer) -> dict[str, Any]:
         metrics=metrics,
         commit=git_commit(),
         licence=f"weights made from {job.teacher.name} ({job.teacher.info.licence})",
-        origin=origin,
+        origin=made,
     )
     bases = dict(enumerate(job.bases.bases))
     job.folder.write(f"{job.name}.safetensors", checkpoint_bytes(student, metadata, bases))
+    origin = Origin(
+        recipe=trainer.recipe,
+        teacher=job.teacher.info,
+        judge=job.judge and job.judge.info,
+        photos=len(trainer.crops.photos),
+        photos_licence=job.config.photos_licence,
+        weights=student.parameter_count(),
+        steps=trainer.step,
+        cpu_seconds=trainer.cpu_seconds,
+        run=job.run,
+    )
+    job.folder.write(f"{job.name}.md", model_card(job.name, metadata, origin).encode())
     record = {"recipe": json.loads(trainer.recipe.to_json()), "history": trainer.history}
     job.folder.write(f"{job.name}.losses.json", json.dumps(record).encode())
     title = f"{job.name}: {trainer.recipe.backbone} from {job.teacher.name}"

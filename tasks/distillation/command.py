@@ -19,7 +19,7 @@ Examples:
 
 \b
 Recipes: mobilenet and vgg come with the package; copy pcakd/recipes/vgg.toml to change one.
-Beside OUT it writes NAME.state.pt (what --resume goes on from), NAME.losses.json,
+Beside OUT it writes its card NAME.md, NAME.state.pt (what --resume goes on from), NAME.losses.json,
 NAME.losses.png (curves) and NAME.photos.png (held-out photos: the photo, its reconstruction
 before and after training, a colour grade of it, its transfer to that grade before and after).
 On a CPU, MALLOC_MMAP_THRESHOLD_=4294967296 MALLOC_TRIM_THRESHOLD_=4294967296 make it faster."""
@@ -33,7 +33,7 @@ On a CPU, MALLOC_MMAP_THRESHOLD_=4294967296 MALLOC_TRIM_THRESHOLD_=4294967296 ma
 @field_option(DistillConfig, "recipe")
 @field_option(DistillConfig, "judge", metavar="T")
 @field_option(DistillConfig, "held_out", metavar="DIR")
-@field_options(DistillConfig, "steps", "seed", "device", "resume")
+@field_options(DistillConfig, "steps", "seed", "device", "photos_licence", "resume")
 @click.option(
     "--workers",
     metavar="N",

@@ -3,6 +3,7 @@
 import json
 import time
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import Any
@@ -43,6 +44,7 @@ def distill_stage(
     device: Device = "auto",
     workers: int = 1,
     worker_cpus: int = 1,
+    photos_licence: str = "",
 ) -> StageResult:
     """Distil a student; goes on from the state that an interrupted run left behind."""
     loaded = load_teacher(teacher)
@@ -71,6 +73,7 @@ def distill_stage(
             steps=steps,
             seed=seed,
             device=device,
+            photos_licence=photos_licence,
             resume=True,
         )
         train(config, work, workers, worker_cpus)
@@ -83,7 +86,7 @@ def train(config: DistillConfig, work: StageWork, workers: int, worker_cpus: int
     """Train in this process; with several workers on Ray Train."""
     if workers > 1:
         work.session.attach_ray()
-    job = prepare(config)
+    job = replace(prepare(config), run=work.session.holder)
     with StageProgress("distill-student", "Distilling the student") as progress:
         tell = StepTracker(work.run, work.held, progress, job.recipe.steps)
         if workers == 1:
@@ -134,6 +137,8 @@ def _summary(work: StageWork) -> dict[str, Any]:
         "teacher": dict(model.metadata.teacher),
         "commit": model.metadata.commit,
         "metrics": dict(model.metadata.metrics),
+        "card": f"{NAME}.md",
+        "run": work.session.holder,
     }
 
 
@@ -142,7 +147,9 @@ def report(output: StageOutput, manifest: dict[str, Any], run: Tracker) -> None:
     run.params({"backbone": manifest["backbone"], "teacher_id": manifest["teacher"].get("id")})
     run.tags({"pcakd.model_digest": manifest["model_digest"], "pcakd.commit": manifest["commit"]})
     run.metrics({f"final.{name}": value for name, value in manifest["metrics"].items()})
-    send_files(output, run, f"{NAME}.losses.png", f"{NAME}.photos.png", f"{NAME}.losses.json", manifest["model"])
+    send_files(
+        output, run, f"{NAME}.md", f"{NAME}.losses.png", f"{NAME}.photos.png", f"{NAME}.losses.json", manifest["model"]
+    )
     if not output.storage.exists(f"{NAME}.losses.json"):
         return
     history = json.loads(output.storage.read(f"{NAME}.losses.json"))["history"]
