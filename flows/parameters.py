@@ -108,9 +108,10 @@ class Registration(Parameters):
 
     tolerance: float = Field(default=0.01, ge=0, lt=1, description="Share of the champion's score it may be worse by.")
     axes: dict[str, Literal["higher", "lower"]] = Field(
-        default={"same.psnr": "higher", "across.psnr": "higher"},
+        default={"own.same.psnr": "higher", "own.across.psnr": "higher"},
         min_length=1,
-        description="Score → which way is better. With pairs also pairs.ssim (higher) and pairs.gram (lower).",
+        description="Score → which way is better; own: of the paper's transfer, without a matched grade. With pairs "
+        "also own.pairs.ssim (higher) and own.pairs.gram (lower).",
     )
 
 

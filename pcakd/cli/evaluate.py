@@ -13,8 +13,11 @@ from pcakd.stylize.options import MachineLimits, StylizeOptions
 if TYPE_CHECKING:
     from pcakd.evaluation.methods import Method
     from pcakd.evaluation.metrics import StyleLoss
+    from pcakd.teacher import Teacher
 
 DEFAULT_TEACHER = "vgg19-normalised"
+STUDENT_PHOTOS = 16
+"""Photos, at most, that students are measured on by themselves."""
 
 
 @click.command()
@@ -36,10 +39,11 @@ DEFAULT_TEACHER = "vgg19-normalised"
     "--kind",
     "kinds",
     multiple=True,
-    type=click.Choice(["same", "across", "apart"]),
-    default=("same", "across", "apart"),
+    type=click.Choice(["same", "across", "apart", "self"]),
+    default=("same", "across", "apart", "self"),
     show_default=True,
-    help="Graded pairs: same photo as style; the other side of the photo (60 % each); the other half.",
+    help="Graded pairs: same photo as style; the other side of the photo (60 % each); the other half; self: a jittered "
+    "crop, with another crop as style.",
 )
 @field_option(
     StylizeOptions,
@@ -61,6 +65,13 @@ DEFAULT_TEACHER = "vgg19-normalised"
     "--teacher",
     help="Teacher whose features measure the style of pairs: a name or file.  "
     f"[default: {DEFAULT_TEACHER}, if its weights are here]",
+)
+@click.option(
+    "--own-teacher",
+    "own_teachers",
+    multiple=True,
+    metavar="T",
+    help="Teacher that a model here was distilled from: how much of its variance the model leaves unexplained.",
 )
 @click.option("--seed", type=int, default=0, show_default=True, help="Of the grades.")
 @click.option(
@@ -88,6 +99,7 @@ def evaluate(
     transform: str,
     smoothing: str,
     teacher: str | None,
+    own_teachers: tuple[str, ...],
     seed: int,
     size: int,
     pairs_size: int | None,
@@ -98,8 +110,10 @@ def evaluate(
 ) -> int:
     """Measure a model, beside others and beside three simple baselines.
 
-    Pairs have no right answer: SSIM of luminance and of edges against the content, and Gram and mean/std losses
-    against the style in a teacher's features. Graded pairs have one: PSNR, SSIM and CIEDE2000 against it.
+    Pairs have no right answer: SSIM of luminance and of edges, FSIM, halos and banding against the content; Gram and
+    mean/std losses in a teacher's features and histograms against the style. Graded pairs have one: PSNR, SSIM and
+    colour differences against it. Means come with 95 % intervals. A model whose default is another method is measured
+    by the paper's transfer, too: that row tells how good its features are.
     Baselines: content unchanged, Reinhard in Lab, linear Monge-Kantorovich in RGB.
 
     \b
@@ -116,11 +130,13 @@ def evaluate(
     from pcakd.cli.progress import progress
     from pcakd.evaluation import evaluate as run
     from pcakd.evaluation.methods import baselines
-    from pcakd.evaluation.report import Sheets, graded_table, json_report, pairs_table
+    from pcakd.evaluation.report import Sheets, graded_table, json_report, levels_table, pairs_table, students_table
     from pcakd.files import write_atomic
+    from pcakd.teacher import load_teacher
 
     pair_names = run.find_pairs(pairs)[:limit] if pairs else []
     graded_files = run.photo_files(graded)[:limit] if graded else []
+    teachers = [load_teacher(name) for name in own_teachers]
     methods = [*baselines(), *_models((model, *against), compat, render, transform, smoothing, device)]
     # A table on a pipe is as wide as it needs to be.
     console = Console() if Console().is_terminal else Console(width=240)
@@ -137,6 +153,9 @@ def evaluate(
             sheets.flush()
         used = f", losses in {measure.teacher.info.name}" if measure else ""
         console.print(pairs_table(pair_rows, methods, f"{len(pair_names)} pairs of {pairs}{used}"))
+        if measure:
+            console.print(levels_table(pair_rows, methods))
+            teachers.append(measure.teacher)
     if graded:
         sheets = Sheets(pictures, "graded") if pictures else None
         with progress("graded photos", len(graded_files)) as advance:
@@ -153,6 +172,9 @@ def evaluate(
             sheets.flush()
         title = f"{len(graded_files)} photos of {graded}, graded with seed {seed}"
         console.print(graded_table(graded_rows, methods, title))
+    files = graded_files or [content for _, content, _ in pair_names]
+    students = _students((model, *against), files, teachers)
+    console.print(students_table(students, f"students by themselves, {min(len(files), STUDENT_PHOTOS)} photos"))
     if json_file:
         settings: dict[str, Any] = {
             "transform": transform,
@@ -163,7 +185,7 @@ def evaluate(
             "size": size,
             "pairs_size": pairs_size,
         }
-        write_atomic(json_file, json_report(settings, methods, pair_rows, graded_rows))
+        write_atomic(json_file, json_report(settings, methods, pair_rows, graded_rows, students))
     return 0
 
 
@@ -175,7 +197,7 @@ def _models(
     smoothing: str,
     device: str,
 ) -> list["Method"]:
-    from pcakd.evaluation.methods import model_method
+    from pcakd.evaluation.methods import model_methods
     from pcakd.stylize.stylizer import Stylizer
 
     if twice := [name for i, name in enumerate(names) if name in names[:i]]:
@@ -194,8 +216,19 @@ def _models(
             label = f"{Path(name).stem} ({said})" if said else Path(name).stem
             if any(method.name == label for method in methods):
                 label = label.replace(Path(name).stem, name)
-            methods.append(model_method(label, stylizer, options))
+            methods += model_methods(label, stylizer, options)
     return methods
+
+
+def _students(names: tuple[str, ...], files: list[Path], teachers: list["Teacher"]) -> dict[str, dict[str, float]]:
+    """What each model is by itself, on photos spread over the files."""
+    from pcakd.distillation.validation import middle
+    from pcakd.evaluation.students import measure_student
+    from pcakd.photos.images import read_photo
+    from pcakd.student.checkpoint import load_checkpoint
+
+    photos = [middle(read_photo(path).rgb8) for path in files[:: -(-len(files) // STUDENT_PHOTOS)]]
+    return {name: measure_student(load_checkpoint(name), photos, teachers) for name in names}
 
 
 def _style_loss(teacher: str | None, device: str) -> "StyleLoss | None":

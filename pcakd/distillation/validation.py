@@ -37,7 +37,7 @@ class Validation:
         shares = [[0.0, 0.0] for _ in range(LEVELS)]
         for photo, graded in zip(self.photos, self.graded, strict=True):
             photo, graded = photo.to(device), graded.to(device)
-            found["reconstruction"].append(_psnr(student(photo), photo))
+            found["reconstruction"].append(reconstruction(student, photo))
             found["graded"].append(_psnr(transferred(student, photo, graded), graded))
             for level, (error, power) in enumerate(distillation_errors(student, self.teacher, self.bases.bases, photo)):
                 shares[level][0] += error
@@ -59,6 +59,11 @@ def middle(photo: np.ndarray) -> Tensor:
 
 def _psnr(result: Tensor, truth: Tensor) -> float:
     return decibels(float(F.mse_loss(result.clamp(0, 1), truth)))
+
+
+def reconstruction(student: Student, photo: Tensor) -> float:
+    """PSNR in dB of a photo 1×3×H×W in [0, 1] through encoder and decoder."""
+    return _psnr(student(photo), photo)
 
 
 def transferred(student: Student, content: Tensor, style: Tensor) -> Tensor:

@@ -11,9 +11,20 @@ import numpy as np
 from PIL import Image
 
 from pcakd.errors import UsageError
+from pcakd.evaluation.fsim import fsim
 from pcakd.evaluation.graded import KINDS, Kind, graded_pair
 from pcakd.evaluation.methods import Method
-from pcakd.evaluation.metrics import StyleLoss, ciede2000, edge_ssim, luminance_ssim, psnr
+from pcakd.evaluation.metrics import (
+    StyleLoss,
+    ciede2000,
+    delta_e76,
+    edge_ssim,
+    histogram_correlation,
+    luminance_ssim,
+    psnr,
+    roughness,
+    stray_gradients,
+)
 from pcakd.photos.images import FORMATS, read_photo
 
 READABLE = {*FORMATS, ".gif", ".bmp", ".ppm"}
@@ -84,8 +95,9 @@ def evaluate_pairs(
 ) -> list[Row]:
     """Score methods on pairs without a truth: kept content (SSIM), taken style (teacher losses), time.
 
-    Each row's scores: "ssim" and "edge_ssim" against the content, the losses of `StyleLoss`, "seconds_per_mp"
-    (wall time of one result after a warm-up, style prepared, per million pixels).
+    Each row's scores: "ssim", "edge_ssim", "fsim", "stray" and "roughness" against the content, "histogram" and the
+    losses of `StyleLoss` against the style (see `pcakd.evaluation.metrics`), "seconds_per_mp" (wall time of one result
+    after a warm-up, style prepared, per million pixels).
     """
     rows = []
     for number, pair in enumerate(pairs):
@@ -103,6 +115,10 @@ def evaluate_pairs(
                 measured[key] = {
                     "ssim": luminance_ssim(pair.content, result),
                     "edge_ssim": edge_ssim(pair.content, result),
+                    "fsim": fsim(pair.content, result),
+                    "stray": stray_gradients(pair.content, result),
+                    "roughness": roughness(pair.content, result),
+                    "histogram": histogram_correlation(result, pair.style),
                 } | (style_loss(result, wanted) if style_loss and wanted else {})
             scores = dict(measured[key])
             scores["seconds_per_mp"] = seconds / (pair.content.shape[0] * pair.content.shape[1] / 1e6)
@@ -132,15 +148,17 @@ def evaluate_graded(
     picture: Picture | None = None,
     done: Callable[[int], None] = lambda count: None,
 ) -> dict[Kind, list[Row]]:
-    """Score methods against the truth of graded pairs: "psnr" (dB), "ssim" (luminance), "ciede2000".
+    """Score methods against the truth of graded pairs: "psnr" (dB), "ssim" (luminance), "delta_e76", "ciede2000".
 
     A photo's grade depends on `seed` and its file name alone, not on which other photos there are.
     """
     rows: dict[Kind, list[Row]] = {kind: [] for kind in kinds}
     for path in files:
-        rgb = read_photo(path).rgb8
-        rgb = shrink(rgb, shortest / min(rgb.shape[:2]))
+        whole = read_photo(path).rgb8
+        small = shrink(whole, shortest / min(whole.shape[:2]))
         for kind in kinds:
+            # Crops that are enlarged are cut from all the pixels there are.
+            rgb = whole if kind == "self" else small
             pair = graded_pair(rgb, kind, name=path.stem, seed=(seed, zlib.crc32(path.name.encode())))
             columns = {"content": pair.content, "style": pair.style, "truth": pair.truth}
             for method in methods:
@@ -148,6 +166,7 @@ def evaluate_graded(
                 scores = {
                     "psnr": psnr(result, pair.truth),
                     "ssim": luminance_ssim(result, pair.truth),
+                    "delta_e76": delta_e76(result, pair.truth),
                     "ciede2000": ciede2000(result, pair.truth),
                 }
                 rows[kind].append(Row(path.stem, method.name, scores))
@@ -158,15 +177,36 @@ def evaluate_graded(
     return rows
 
 
+def by_method(rows: Sequence[Row]) -> dict[str, list[dict[str, float]]]:
+    """Method → its scores, pair by pair, methods in order of appearance."""
+    found: dict[str, list[dict[str, float]]] = {}
+    for row in rows:
+        found.setdefault(row.method, []).append(row.scores)
+    return found
+
+
 def means(rows: Sequence[Row]) -> dict[str, dict[str, float]]:
     """Method → metric → mean over pairs, methods in order of appearance; seconds as the median."""
-    by_method: dict[str, list[dict[str, float]]] = {}
-    for row in rows:
-        by_method.setdefault(row.method, []).append(row.scores)
     return {
         method: {
             metric: float((np.median if metric.startswith("seconds") else np.mean)([s[metric] for s in scores]))
             for metric in scores[0]
         }
-        for method, scores in by_method.items()
+        for method, scores in by_method(rows).items()
     }
+
+
+RESAMPLINGS = 2000
+
+
+def intervals(rows: Sequence[Row]) -> dict[str, dict[str, tuple[float, float]]]:
+    """Method → metric → ends of the mean's 95 % interval over pairs, by bootstrap; not of times."""
+    found: dict[str, dict[str, tuple[float, float]]] = {}
+    for method, scores in by_method(rows).items():
+        # The same draws for every method, so that their intervals compare.
+        draws = np.random.default_rng(0).integers(len(scores), size=(RESAMPLINGS, len(scores)))
+        names = [name for name in scores[0] if not name.startswith("seconds")]
+        table = np.array([[row[name] for name in names] for row in scores])
+        low, high = np.quantile(table[draws].mean(1), (0.025, 0.975), axis=0)
+        found[method] = {name: (float(low[i]), float(high[i])) for i, name in enumerate(names)}
+    return found

@@ -6,22 +6,30 @@ to transfer, and the graded photo is the truth that a result is measured against
     same    content = the photo,            style = truth = the graded photo
     across  content = its left 60 percent,  style = the graded right 60 percent,  truth = the graded left 60 percent
     apart   as *across*, with halves: content and style share no place at all
+    self    content = a jittered crop,      style = another crop,                 truth = the crop before the jitter
 
+*self* is the protocol of CanonCGT (CVPR 2026): crops of the photo as it is, without overlap, enlarged to one size.
 *same* measures how faithful a method is when content and style show the same things; *across* and *apart* add
 what a real pair has, other content.
 """
 
 from dataclasses import dataclass
-from typing import Literal, NamedTuple
+from typing import Literal, NamedTuple, get_args
 
 import numpy as np
+from PIL import Image
+from skimage.color import hsv2rgb, rgb2hsv
 
 from pcakd.checks import one_of
 from pcakd.errors import UsageError
 
-Kind = Literal["same", "across", "apart"]
-KINDS: tuple[Kind, ...] = ("same", "across", "apart")
+Kind = Literal["same", "across", "apart", "self"]
+KINDS: tuple[Kind, ...] = get_args(Kind)
 LUMA = np.array([0.299, 0.587, 0.114])
+CROP = 448
+"""Side of the squares of *self*, pixels."""
+AREAS = (0.1, 0.36)
+"""Between which shares of the photo's area they lie before they are enlarged."""
 PARTS: dict[str, float] = {"across": 0.6, "apart": 0.5}
 """Share of the photo's width that content and style each show."""
 
@@ -88,9 +96,51 @@ class Grade:
 
 def graded_pair(rgb: np.ndarray, kind: Kind, *, name: str, seed: int | tuple[int, ...]) -> GradedPair:
     """The pair of one photo, uint8 H×W×3, and one seed."""
+    one_of("kind", kind, KINDS)
+    if kind == "self":
+        return _self_pair(rgb, name, np.random.default_rng(seed))
     graded = Grade.random(seed).apply(rgb)
     if kind == "same":
         return GradedPair(name, rgb, graded, graded)
-    one_of("kind", kind, KINDS)
     part = round(rgb.shape[1] * PARTS[kind])
     return GradedPair(name, rgb[:, :part], graded[:, -part:], graded[:, :part])
+
+
+def _self_pair(rgb: np.ndarray, name: str, rng: np.random.Generator) -> GradedPair:
+    truth, style = (
+        np.asarray(Image.fromarray(rgb[y : y + side, x : x + side]).resize((CROP, CROP), Image.Resampling.BICUBIC))
+        for y, x, side in apart_squares(*rgb.shape[:2], rng)
+    )
+    return GradedPair(name, jittered(truth, rng), style, truth)
+
+
+def apart_squares(height: int, width: int, rng: np.random.Generator) -> list[tuple[int, int, int]]:
+    """(top, left, side) of two squares in a photo that do not overlap, each of a share `AREAS` of its area.
+
+    Smaller ones in a photo so long and narrow that those have no room. Raises UsageError for a single pixel.
+    """
+    if max(height, width) < 2:
+        raise UsageError("a photo of one pixel has no two crops: leave it out, or the kind self")
+    smaller = 1.0
+    while True:
+        squares = []
+        for share in rng.uniform(*AREAS, 2):
+            side = max(1, min(int((share * height * width) ** 0.5 * smaller), height, width))
+            squares.append((int(rng.integers(height - side + 1)), int(rng.integers(width - side + 1)), side))
+        (y0, x0, a), (y1, x1, b) = squares
+        if y0 + a <= y1 or y1 + b <= y0 or x0 + a <= x1 or x1 + b <= x0:
+            return squares
+        smaller *= 0.999
+
+
+def jittered(rgb: np.ndarray, rng: np.random.Generator) -> np.ndarray:
+    """A copy of uint8 H×W×3 with brightness, contrast and saturation changed by 10 to 40 %, hue by 0.01 to 0.05 of the
+    circle, each up or down."""
+    brightness, contrast, saturation = 1 + rng.uniform(0.1, 0.4, 3) * rng.choice((-1, 1), 3)
+    turn = rng.uniform(0.01, 0.05) * rng.choice((-1, 1))
+    x = np.clip(rgb / 255 * brightness, 0, 1)
+    x = np.clip((x @ LUMA).mean() * (1 - contrast) + x * contrast, 0, 1)
+    x = np.clip((x @ LUMA)[..., None] * (1 - saturation) + x * saturation, 0, 1)
+    hsv = rgb2hsv(x)
+    hsv[..., 0] = (hsv[..., 0] + turn) % 1
+    return np.rint(hsv2rgb(hsv) * 255).astype(np.uint8)

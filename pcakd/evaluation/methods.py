@@ -2,7 +2,7 @@
 
 import warnings
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
@@ -28,6 +28,19 @@ class Method:
     apply: Callable[[np.ndarray, Any], np.ndarray]
     parameters: int = 0
     details: dict[str, Any] | None = None
+
+
+PAPERS = " (paper's)"
+"""Ends the name of a model that is measured by the paper's transfer on its features alone."""
+
+
+def model_methods(name: str, stylizer: Stylizer, options: StylizeOptions) -> list[Method]:
+    """A model's own score, by the paper's transfer on its features, and beside it, where the model has another default,
+    what `pcakd stylize` gives: a matched grade hides how good or bad the features are."""
+    default = model_method(name, stylizer, options)
+    if options.compat != "auto" or stylizer.metadata.compat == "released":
+        return [default]
+    return [model_method(name + PAPERS, stylizer, replace(options, compat="released")), default]
 
 
 def model_method(name: str, stylizer: Stylizer, options: StylizeOptions) -> Method:

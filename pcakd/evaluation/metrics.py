@@ -52,6 +52,65 @@ def ciede2000(photo: np.ndarray, truth: np.ndarray) -> float:
     return float(deltaE_ciede2000(rgb2lab(photo), rgb2lab(truth)).mean())
 
 
+def delta_e76(photo: np.ndarray, truth: np.ndarray) -> float:
+    """Mean distance in CIELAB over the pixels of two uint8 H×W×3."""
+    return float(np.linalg.norm(rgb2lab(photo) - rgb2lab(truth), axis=-1).mean())
+
+
+HISTOGRAM_BINS = 64
+
+
+def histogram_correlation(result: np.ndarray, style: np.ndarray) -> float:
+    """Correlation of the histograms of two uint8 H×W×3 of any sizes, mean of red, green and blue; 1 for equal ones."""
+    found = []
+    for channel in range(3):
+        a, b = (
+            np.histogram(photo[..., channel], HISTOGRAM_BINS, (0, 256))[0] / photo[..., channel].size
+            for photo in (result, style)
+        )
+        a, b = a - a.mean(), b - b.mean()
+        found.append(float(a @ b / max(np.linalg.norm(a) * np.linalg.norm(b), 1e-12)))
+    return float(np.mean(found))
+
+
+COLOUR_CELLS = 32
+"""Cells a channel that `roughness` sorts colours into: 8 grey levels wide."""
+FEWEST = 4
+"""Pixels of a cell whose mean colour counts."""
+
+
+def roughness(content: np.ndarray, result: np.ndarray) -> float:
+    """How far apart neighbouring colours of the content come out, as banding does: two uint8 H×W×3 of one size.
+
+    The local Lipschitz constant of the map from the content's colour to the result's: colours are sorted into cells,
+    the steepest way from a cell's mean colour to a neighbouring cell's is taken, and its mean over pixels. 1 for the
+    content itself, and for a plain change of contrast that change.
+    """
+    before, after = (photo.reshape(-1, 3).astype(np.float64) for photo in (content, result))
+    shape = (COLOUR_CELLS,) * 3
+    cells = (before * COLOUR_CELLS / 256).astype(int)
+    flat = np.ravel_multi_index(tuple(cells.T), shape)
+    count = np.bincount(flat, minlength=COLOUR_CELLS**3)
+
+    def cell_means(photo: np.ndarray) -> np.ndarray:
+        sums = np.stack([np.bincount(flat, photo[:, c], COLOUR_CELLS**3) for c in range(3)], -1)
+        return (sums / np.maximum(count, 1)[:, None]).reshape(*shape, 3)
+
+    ours, theirs = cell_means(before), cell_means(after)
+    weight = np.where(count < FEWEST, 0, count).reshape(shape)
+    steepest = np.zeros(weight.shape)
+    for axis in range(3):
+        first, second = ([slice(None)] * 3 for _ in range(2))
+        first[axis], second[axis] = slice(None, -1), slice(1, None)
+        a, b = tuple(first), tuple(second)
+        way = np.linalg.norm(ours[b] - ours[a], axis=-1)
+        slope = np.linalg.norm(theirs[b] - theirs[a], axis=-1) / np.maximum(way, 1.0)
+        slope[(weight[a] == 0) | (weight[b] == 0)] = 0
+        steepest[a], steepest[b] = np.maximum(steepest[a], slope), np.maximum(steepest[b], slope)
+    weight = np.where(steepest > 0, weight, 0)  # a lone colour has no way to go
+    return float((steepest * weight).sum() / max(weight.sum(), 1))
+
+
 FLAT_SHARE = 0.4
 """Share of a content's pixels, the flattest, that `stray_gradients` looks at."""
 FLAT_SIGMA = 2.0

@@ -10,7 +10,7 @@ import numpy as np
 from PIL import Image
 from rich.table import Table
 
-from pcakd.evaluation.evaluate import Row, means
+from pcakd.evaluation.evaluate import Row, intervals, means
 from pcakd.evaluation.graded import Kind
 from pcakd.evaluation.methods import Method
 from pcakd.files import write_atomic
@@ -21,42 +21,81 @@ ROWS_A_SHEET = 8
 CELL = (300, 225)  # width, height of one photo on a sheet, pixels
 
 
-def pairs_table(rows: Sequence[Row], methods: Sequence[Method], title: str) -> Table:
-    """Means over pairs, one line a method."""
-    scores = means(rows)
-    losses = "gram" in next(iter(scores.values()))
+PAIRS_COLUMNS = {
+    "ssim": "SSIM ↑",
+    "edge_ssim": "edge SSIM ↑",
+    "fsim": "FSIM ↑",
+    "gram": "Gram ↓",
+    "moments": "mean/std ↓",
+    "histogram": "histogram ↑",
+    "stray": "stray ↓",
+    "roughness": "roughness ↓",
+}
+GRADED_COLUMNS = {"psnr": "PSNR ↑", "ssim": "SSIM ↑", "delta_e76": "ΔE76 ↓", "ciede2000": "ΔE00 ↓"}
+DECIMALS = {"psnr": 2, "ciede2000": 2, "delta_e76": 2, "stray": 2, "roughness": 2}
+"""Of a mean and of its interval; others have three."""
+
+
+class Measured:
+    """Means with their 95 % intervals, as cells of a table."""
+
+    def __init__(self, rows: Sequence[Row]) -> None:
+        self.means, self.intervals = means(rows), intervals(rows)
+
+    def cell(self, method: str, metric: str) -> str:
+        """0.703 ±0.021: the mean, and half the interval's width; "" for what was not measured."""
+        if metric not in self.means[method]:
+            return ""
+        decimals = DECIMALS.get(metric, 3)
+        low, high = self.intervals[method][metric]
+        return f"{self.means[method][metric]:.{decimals}f} ±{(high - low) / 2:.{decimals}f}"
+
+
+def _table(title: str, *columns: str) -> Table:
     table = Table(title=title, title_justify="left")
     table.add_column("method")
-    names = ["weights", "SSIM ↑", "edge SSIM ↑"]
-    if losses:
-        names += ["Gram ↓", *(f"Gram {level}" for level in range(LEVELS)), "mean/std ↓"]
-        names += [f"mean/std {level}" for level in range(LEVELS)]
-    for name in [*names, "s/MP ↓"]:
+    for name in columns:
         table.add_column(name, justify="right")
+    return table
+
+
+def pairs_table(rows: Sequence[Row], methods: Sequence[Method], title: str) -> Table:
+    """Means over pairs with 95 % intervals, one line a method."""
+    measured = Measured(rows)
+    columns = {key: name for key, name in PAIRS_COLUMNS.items() if key in rows[0].scores}
+    table = _table(title, "weights", *columns.values(), "s/MP ↓")
     for method in methods:
-        s = scores[method.name]
-        cells = [f"{method.parameters:,}" if method.parameters else "", f"{s['ssim']:.3f}", f"{s['edge_ssim']:.3f}"]
-        if losses:
-            keys = [key for loss in ("gram", "moments") for key in (loss, *(f"{loss}.{i}" for i in range(LEVELS)))]
-            cells += [f"{s[key]:.4f}" for key in keys]
-        table.add_row(method.name, *cells, f"{s['seconds_per_mp']:.3f}")
+        weights = f"{method.parameters:,}" if method.parameters else ""
+        seconds = f"{measured.means[method.name]['seconds_per_mp']:.3f}"
+        table.add_row(method.name, weights, *(measured.cell(method.name, key) for key in columns), seconds)
+    return table
+
+
+def levels_table(rows: Sequence[Row], methods: Sequence[Method]) -> Table:
+    """The style losses level by level."""
+    found, keys = means(rows), [f"{loss}.{level}" for loss in ("gram", "moments") for level in range(LEVELS)]
+    table = _table("level by level", *(key.replace("gram.", "Gram ").replace("moments.", "mean/std ") for key in keys))
+    for method in methods:
+        table.add_row(method.name, *(f"{found[method.name][key]:.4f}" for key in keys))
     return table
 
 
 def graded_table(rows: Mapping[Kind, list[Row]], methods: Sequence[Method], title: str) -> Table:
-    """Means over graded photos, one line a method, three columns a kind."""
-    table = Table(title=title, title_justify="left")
-    table.add_column("method")
-    for kind in rows:
-        for name in ("PSNR ↑", "SSIM ↑", "ΔE00 ↓"):
-            table.add_column(f"{kind} {name}", justify="right")
-    scores = {kind: means(kind_rows) for kind, kind_rows in rows.items()}
+    """Means over graded photos with 95 % intervals, one line a method, four columns a kind."""
+    table = _table(title, *(f"{kind} {name}" for kind in rows for name in GRADED_COLUMNS.values()))
+    measured = {kind: Measured(kind_rows) for kind, kind_rows in rows.items()}
     for method in methods:
-        cells = []
-        for kind in rows:
-            s = scores[kind][method.name]
-            cells += [f"{s['psnr']:.2f}", f"{s['ssim']:.3f}", f"{s['ciede2000']:.2f}"]
-        table.add_row(method.name, *cells)
+        table.add_row(method.name, *(measured[kind].cell(method.name, key) for kind in rows for key in GRADED_COLUMNS))
+    return table
+
+
+def students_table(found: Mapping[str, Mapping[str, float]], title: str) -> Table:
+    """What the students are by themselves, without any transfer; see `pcakd.evaluation.students`."""
+    table = _table(title, "reconstruction, dB ↑", *(f"unexplained {level} ↓" for level in range(LEVELS)))
+    for name, values in found.items():
+        shares = [values.get(f"unexplained.{level}") for level in range(LEVELS)]
+        cells = ["" if share is None else f"{share:.3f}" for share in shares]
+        table.add_row(name, f"{values['reconstruction']:.2f}", *cells)
     return table
 
 
@@ -65,19 +104,24 @@ def json_report(
     methods: Sequence[Method],
     pairs: Sequence[Row] | None,
     graded: Mapping[Kind, list[Row]] | None,
+    students: Mapping[str, Mapping[str, float]] | None = None,
 ) -> bytes:
-    """Settings, methods, means and every single score, as JSON."""
+    """Settings, methods, means with their 95 % intervals, and every single score, as JSON."""
     record: dict[str, Any] = {
         "settings": dict(settings),
         "methods": {m.name: {"parameters": m.parameters, **(m.details or {})} for m in methods},
     }
     if pairs is not None:
-        record["pairs"] = {"means": means(pairs), "rows": [row._asdict() for row in pairs]}
+        record["pairs"] = _scores(pairs)
     if graded is not None:
-        record["graded"] = {
-            kind: {"means": means(rows), "rows": [row._asdict() for row in rows]} for kind, rows in graded.items()
-        }
+        record["graded"] = {kind: _scores(rows) for kind, rows in graded.items()}
+    if students is not None:
+        record["students"] = {name: dict(values) for name, values in students.items()}
     return (json.dumps(record, indent=1, sort_keys=True) + "\n").encode()
+
+
+def _scores(rows: Sequence[Row]) -> dict[str, Any]:
+    return {"means": means(rows), "intervals": intervals(rows), "rows": [row._asdict() for row in rows]}
 
 
 class Sheets:

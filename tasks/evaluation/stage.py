@@ -5,16 +5,20 @@ from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import Any
 
+from pcakd.distillation.validation import middle
 from pcakd.errors import TransientError, UsageError
 from pcakd.evaluation.evaluate import evaluate_graded, evaluate_pairs, find_pairs, means, photo_files, read_pairs
-from pcakd.evaluation.methods import baselines, model_method
+from pcakd.evaluation.graded import Kind
+from pcakd.evaluation.methods import baselines, model_methods
 from pcakd.evaluation.metrics import StyleLoss
 from pcakd.evaluation.report import Sheets, json_report
+from pcakd.evaluation.students import measure_student
+from pcakd.photos.images import read_photo
 from pcakd.storage import open_storage, sha256_hex
 from pcakd.storage.stage import StageOutput, canonical_json
 from pcakd.student.checkpoint import load_checkpoint
 from pcakd.stylize.stylizer import StylizeOptions, Stylizer
-from pcakd.teacher import load_teacher
+from pcakd.teacher import Teacher, load_teacher
 from tasks.evaluation.photos import collect_photos
 from tasks.stages.run import StageResult, StageWork, run_stage, send_files, stage_task
 from tasks.stages.session import Session
@@ -23,6 +27,11 @@ from tasks.tracking import Tracker
 STAGE = "evaluations"
 SCORES_FILE = "scores.json"
 MODEL = "student"
+OWN = "own"
+"""Begins the names of scores by the paper's transfer on the student's features alone."""
+KINDS: tuple[Kind, ...] = ("same", "across", "apart")
+MEASURES = 2
+"""Number of the set of measures: scores of another set are made anew."""
 
 
 @stage_task("evaluate-student")
@@ -40,7 +49,9 @@ def evaluate_stage(
     """Score a model, by name or file, on graded photos and, where given, on a local folder of pairs.
 
     photos: a sharded dataset (its validation split, or training photos where that has none), or a folder or
-    prefix of photos; the first `limit` of them count. The manifest's "metrics" are same.psnr, across.ssim, ...
+    prefix of photos; the first `limit` of them count. The manifest's "metrics" are same.psnr, across.ssim, ... by the
+    model's default, own.same.psnr, ... by the paper's transfer on its features, reconstruction, and with a teacher
+    unexplained.0 ... 3.
     """
     with TemporaryDirectory(prefix="pcakd-evaluate-") as folder:
         path = fetch_model(model, Path(folder))
@@ -48,25 +59,33 @@ def evaluate_stage(
         graded = Path(folder) / "photos"
         digest = collect_photos(photos, graded, limit)
         inputs = {"model": checkpoint.digest, "photos": digest, "pairs": pairs_digest(pairs)}
-        params = {"size": size, "seed": seed, "teacher": teacher if pairs else None}
+        params = {"size": size, "seed": seed, "teacher": teacher, "measures": MEASURES}
         output = StageOutput.open(session.workspace, STAGE, inputs=inputs, params=params)
 
         def make(work: StageWork) -> dict[str, Any]:
             stylizer = Stylizer(checkpoint)
-            methods = [*baselines(), model_method(MODEL, stylizer, StylizeOptions())]
+            models = model_methods(MODEL, stylizer, StylizeOptions())
+            methods = [*baselines(), *models]
+            measured = named_teacher(teacher)
             pictures = Path(folder) / "pictures"
             sheets = Sheets(pictures, "graded")
-            rows = evaluate_graded(methods, photo_files(graded), seed=seed, shortest=size, picture=sheets)
+            rows = evaluate_graded(methods, photo_files(graded), seed=seed, shortest=size, kinds=KINDS, picture=sheets)
             sheets.flush()
             pair_rows = None
             if pairs:
                 pair_sheets = Sheets(pictures, "pairs")
-                pair_rows = evaluate_pairs(methods, read_pairs(Path(pairs)), style_loss(teacher), picture=pair_sheets)
+                pair_rows = evaluate_pairs(
+                    methods, read_pairs(Path(pairs)), measured and StyleLoss(measured), picture=pair_sheets
+                )
                 pair_sheets.flush()
+            squares = [middle(read_photo(path).rgb8) for path in photo_files(graded)]
+            itself = measure_student(checkpoint, squares, [measured] if measured else [])
             scores = {kind: means(found) for kind, found in rows.items()}
             if pair_rows is not None:
                 scores["pairs"] = means(pair_rows)  # type: ignore[index]
-            work.storage.write(SCORES_FILE, json_report(params | {"photos": photos}, methods, pair_rows, rows))
+            work.storage.write(
+                SCORES_FILE, json_report(params | {"photos": photos}, methods, pair_rows, rows, {MODEL: itself})
+            )
             files = sorted(pictures.glob("*.jpg"))
             for file in files:
                 work.storage.write(file.name, file.read_bytes())
@@ -75,8 +94,10 @@ def evaluate_stage(
                     "model_digest": checkpoint.digest,
                     "backbone": checkpoint.metadata.spec.backbone,
                     "photos": len(photo_files(graded)),
-                    "metrics": flat_metrics(scores, MODEL),
-                    "baselines": {m.name: flat_metrics(scores, m.name) for m in methods if m.name != MODEL},
+                    "metrics": flat_metrics(scores, MODEL)
+                    | {f"{OWN}.{name}": value for name, value in flat_metrics(scores, models[0].name).items()}
+                    | itself,
+                    "baselines": {m.name: flat_metrics(scores, m.name) for m in baselines()},
                     "pictures": [file.name for file in files],
                 }
             )
@@ -120,12 +141,12 @@ def pairs_digest(pairs: str | None) -> str:
     )
 
 
-def style_loss(teacher: str | None) -> StyleLoss | None:
-    """Style losses in a teacher's features; None, said in the log, where no teacher can be had."""
-    if teacher is None:
+def named_teacher(name: str | None) -> Teacher | None:
+    """A teacher to measure with; None, said in the log, where it cannot be had."""
+    if name is None:
         return None
     try:
-        return StyleLoss(load_teacher(teacher))
+        return load_teacher(name)
     except (UsageError, TransientError) as error:
-        logging.getLogger("pcakd").warning("no style losses: %s", error)
+        logging.getLogger("pcakd").warning("neither style losses nor unexplained variance: %s", error)
         return None

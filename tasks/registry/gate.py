@@ -8,8 +8,9 @@ from pcakd.errors import UsageError
 
 Better = Literal["higher", "lower"]
 
-AXES: dict[str, Better] = {"same.psnr": "higher", "across.psnr": "higher"}
-"""Metric → which way is better: fidelity where content and style show the same, and where they do not."""
+AXES: dict[str, Better] = {"own.same.psnr": "higher", "own.across.psnr": "higher"}
+"""Metric → which way is better: fidelity where content and style show the same, and where they do not, of the paper's
+transfer on the student's own features: a matched grade makes any student look good."""
 
 
 @dataclass(frozen=True, kw_only=True)

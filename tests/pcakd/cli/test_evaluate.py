@@ -29,12 +29,15 @@ def test_two_models_and_the_baselines_stand_side_by_side_on_pairs_and_graded_pho
         cwd=folder,
     )
     assert done.returncode == 0, done.stderr
-    for word in ("ours", "theirs", "unchanged", "reinhard", "linear MK", "Gram", "across PSNR", "apart PSNR", "s/MP"):
+    words = ("ours", "theirs", "unchanged", "reinhard", "linear MK", "Gram", "across PSNR", "self PSNR", "s/MP", "FSIM")
+    for word in (*words, "stray", "reconstruction", "±"):
         assert word in done.stdout
     record = json.loads((folder / "out" / "scores.json").read_text())
-    methods = {"unchanged", "reinhard", "linear MK", "ours", "theirs"}
+    methods = {"unchanged", "reinhard", "linear MK", "ours (paper's)", "ours", "theirs (paper's)", "theirs"}
     assert set(record["pairs"]["means"]) == set(record["graded"]["same"]["means"]) == methods
     assert "gram.3" in record["pairs"]["means"]["ours"]
+    assert record["students"]["ours.safetensors"]["reconstruction"] > 0
+    assert record["methods"]["ours (paper's)"]["compat"] == "released"
     assert record["methods"]["ours"]["compat"] == "pcakd"
     assert record["settings"]["teacher"]["digest"]
     assert Image.open(folder / "out" / "pairs-01.jpg").width > 7 * 300

@@ -4,7 +4,16 @@ import numpy as np
 import pytest
 
 from pcakd.errors import UsageError
-from pcakd.evaluation.evaluate import evaluate_graded, evaluate_pairs, find_pairs, means, photo_files, read_pairs
+from pcakd.evaluation.evaluate import (
+    Row,
+    evaluate_graded,
+    evaluate_pairs,
+    find_pairs,
+    intervals,
+    means,
+    photo_files,
+    read_pairs,
+)
 from pcakd.evaluation.graded import Grade
 from pcakd.evaluation.methods import Method, baselines
 from pcakd.evaluation.report import graded_table, json_report, pairs_table
@@ -56,7 +65,12 @@ def test_a_method_that_knows_the_truth_is_perfect_on_graded_photos(pairs):
     grades = {}
     knows = Method("knows", lambda style: style, lambda content, style: style)
     rows = evaluate_graded([knows], photo_files(pairs / "content"), kinds=["same"], done=grades.setdefault)
-    assert means(rows["same"])["knows"] == {"psnr": 99.0, "ssim": pytest.approx(1), "ciede2000": 0.0}
+    assert means(rows["same"])["knows"] == {
+        "psnr": 99.0,
+        "ssim": pytest.approx(1),
+        "delta_e76": 0.0,
+        "ciede2000": 0.0,
+    }
 
 
 def test_a_photos_grade_depends_on_seed_and_name_alone(pairs):
@@ -77,10 +91,12 @@ def test_tables_and_json_hold_the_means(pairs):
     pair_rows = evaluate_pairs(methods, read_pairs(pairs))
     graded = evaluate_graded(methods, photo_files(pairs / "content"))
     assert pairs_table(pair_rows, methods, "pairs").row_count == 3
-    assert len(graded_table(graded, methods, "graded").columns) == 1 + 3 * 3
+    assert len(graded_table(graded, methods, "graded").columns) == 1 + 4 * 4
     record = json.loads(json_report({"seed": 0}, methods, pair_rows, graded))
     assert record["pairs"]["means"]["unchanged"]["ssim"] == pytest.approx(1)
     assert len(record["graded"]["across"]["rows"]) == 9
+    low, high = record["graded"]["across"]["intervals"]["reinhard"]["psnr"]
+    assert low < record["graded"]["across"]["means"]["reinhard"]["psnr"] < high
     assert record["methods"]["reinhard"] == {"parameters": 0}
 
 
@@ -90,3 +106,16 @@ def test_photos_are_shrunk_before_they_are_graded(pairs):
     evaluate_graded([watch], photo_files(pairs / "content")[:1], kinds=["same"], shortest=32)
     assert sizes == [(32, 43, 3)]
     assert np.array_equal(Grade().apply(np.zeros((2, 2, 3), np.uint8)), np.zeros((2, 2, 3)))
+
+
+def test_an_interval_holds_the_true_mean_about_95_times_in_100_and_narrows_with_pairs():
+    rng, held, widths = np.random.default_rng(1), 0, []
+    for _ in range(200):
+        rows = [Row(str(i), "m", {"x": value}) for i, value in enumerate(rng.normal(3, 1, 40))]
+        low, high = intervals(rows)["m"]["x"]
+        held += low <= 3 <= high
+        widths.append(high - low)
+    assert 175 <= held <= 200
+    few = [Row(str(i), "m", {"x": value}) for i, value in enumerate(rng.normal(3, 1, 8))]
+    low, high = intervals(few)["m"]["x"]
+    assert high - low > np.mean(widths)

@@ -4,7 +4,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from pcakd.errors import UsageError
-from pcakd.evaluation.graded import Grade, graded_pair
+from pcakd.evaluation.graded import AREAS, CROP, Grade, apart_squares, graded_pair, jittered
 
 PHOTO = np.random.default_rng(0).integers(0, 256, (20, 50, 3), np.uint8)
 
@@ -53,5 +53,36 @@ def test_grades_that_cannot_be_are_refused(change):
 
 
 def test_an_unknown_kind_is_refused_with_the_choices():
-    with pytest.raises(UsageError, match="same, across, apart"):
+    with pytest.raises(UsageError, match="same, across, apart, self"):
         graded_pair(PHOTO, "other", name="noise", seed=1)  # type: ignore[arg-type]
+
+
+@given(st.integers(0, 2**31), st.integers(30, 300), st.integers(30, 300))
+def test_squares_of_self_do_not_overlap_and_lie_inside(seed, height, width):
+    (y0, x0, a), (y1, x1, b) = apart_squares(height, width, np.random.default_rng(seed))
+    covered = np.zeros((height, width), int)
+    covered[y0 : y0 + a, x0 : x0 + a] += 1
+    covered[y1 : y1 + b, x1 : x1 + b] += 1
+    assert covered.max() == 1
+    assert covered.sum() == a * a + b * b
+    assert max(a * a, b * b) <= AREAS[1] * height * width
+
+
+def test_self_has_a_jittered_crop_as_content_whose_truth_is_the_crop():
+    pair = graded_pair(PHOTO, "self", name="noise", seed=3)
+    assert pair.content.shape == pair.style.shape == pair.truth.shape == (CROP, CROP, 3)
+    assert not np.array_equal(pair.content, pair.truth)
+    again = graded_pair(PHOTO, "self", name="noise", seed=3)
+    assert all(np.array_equal(a, b) for a, b in zip(pair[1:], again[1:], strict=True))
+
+
+@given(st.integers(0, 2**31))
+def test_a_jitter_changes_a_photo_and_keeps_its_size(seed):
+    changed = jittered(PHOTO, np.random.default_rng(seed))
+    assert changed.shape == PHOTO.shape
+    assert not np.array_equal(changed, PHOTO)
+
+
+def test_a_single_pixel_has_no_two_crops():
+    with pytest.raises(UsageError, match="one pixel"):
+        graded_pair(PHOTO[:1, :1], "self", name="dot", seed=1)

@@ -2,7 +2,18 @@ import numpy as np
 import pytest
 import torch
 
-from pcakd.evaluation.metrics import PSNR_CAP, StyleLoss, ciede2000, edge_ssim, luminance_ssim, psnr, stray_gradients
+from pcakd.evaluation.metrics import (
+    PSNR_CAP,
+    StyleLoss,
+    ciede2000,
+    delta_e76,
+    edge_ssim,
+    histogram_correlation,
+    luminance_ssim,
+    psnr,
+    roughness,
+    stray_gradients,
+)
 from pcakd.student.checkpoint import save_checkpoint
 from pcakd.teacher import load_teacher
 from tests.corpus import photograph
@@ -76,3 +87,28 @@ def test_a_halo_in_a_flat_sky_is_a_stray_gradient_and_more_contrast_is_none():
     assert stray_gradients(content, contrast) == pytest.approx(own, rel=0.05)
     assert stray_gradients(content, halo.round().astype(np.uint8)) > 1.5 * own
     assert stray_gradients(content, np.full_like(content, 77)) == 0
+
+
+def test_roughness_is_the_gain_of_a_smooth_map_and_grows_with_banding():
+    y, x = np.mgrid[0:120, 0:160]
+    smooth = np.stack([20 + x, 30 + y, np.full_like(x, 90)], -1).astype(np.uint8)
+    assert roughness(smooth, smooth) == pytest.approx(1)
+    assert roughness(smooth, (40 + smooth * 0.5).round().astype(np.uint8)) == pytest.approx(0.5, abs=0.1)
+    assert roughness(smooth, smooth // 32 * 32) > 1.5
+    assert roughness(np.zeros_like(smooth), smooth) == 0  # one colour has no neighbour
+
+
+def test_histograms_of_the_same_colours_in_other_places_and_sizes_correlate_fully():
+    shuffled = np.random.default_rng(0).permutation(A.reshape(-1, 3)).reshape(A.shape)
+    assert histogram_correlation(shuffled, A) == pytest.approx(1)
+    assert histogram_correlation(A.repeat(2, 0), A) == pytest.approx(1)
+    assert histogram_correlation(np.full_like(A, 250), np.full_like(A, 3)) < 0.1
+    assert histogram_correlation(A // 2, A) < histogram_correlation(A, A)
+
+
+def test_a_difference_in_lightness_alone_is_its_size_in_delta_e76():
+    levels = np.array([119, 131])
+    first, second = 116 * np.cbrt(((levels / 255 + 0.055) / 1.055) ** 2.4) - 16  # CIE 1976 of sRGB greys
+    grey, lighter = (np.full((4, 4, 3), level, np.uint8) for level in levels)
+    assert delta_e76(grey, lighter) == pytest.approx(second - first, abs=0.02)
+    assert delta_e76(grey, grey) == 0
