@@ -222,8 +222,8 @@ def _models(
 
 def _students(names: tuple[str, ...], files: list[Path], teachers: list["Teacher"]) -> dict[str, dict[str, float]]:
     """What each model is by itself, on photos spread over the files."""
+    from pcakd.distillation.students import measure_student
     from pcakd.distillation.validation import middle
-    from pcakd.evaluation.students import measure_student
     from pcakd.photos.images import read_photo
     from pcakd.student.checkpoint import load_checkpoint
 

@@ -64,7 +64,8 @@ def scores_table(scores: Mapping[str, float], photos: int) -> str:
 
 def _training(origin: Origin, pairs: int) -> str:
     recipe = origin.recipe
-    made = f"{origin.steps:,} steps of {recipe.batch} crops of {recipe.crop} pixels, {recipe.coordinates} coordinates"
+    done = f"{origin.steps:,}" if origin.steps >= recipe.steps else f"{origin.steps:,} of {recipe.steps:,}"
+    made = f"{done} steps of {recipe.batch} crops of {recipe.crop} pixels, {recipe.coordinates} coordinates"
     if pairs:
         made += f", and {pairs:,} transfers between photos at {recipe.style_crop} pixels"
     if origin.cpu_seconds == origin.cpu_seconds:  # not a number where a part of the run did not keep count

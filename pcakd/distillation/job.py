@@ -136,7 +136,8 @@ def with_steps(recipe: Recipe, steps: int) -> Recipe:
 def run_here(job: Job, on_step: Callable[[StepReport], None]) -> Trainer:
     """Train in this process; states are saved as the recipe says, the model at the end.
 
-    Raises UsageError for a device that is not there; Diverged after saving the model of the last good state.
+    An interrupted run leaves the model so far and its card. Raises UsageError for a device that is not there; Diverged
+    after saving the model of the last good state.
     """
     device = pick_device(job.config.device)
     job.begin()
@@ -146,12 +147,16 @@ def run_here(job: Job, on_step: Callable[[StepReport], None]) -> Trainer:
     except Diverged:
         save_results(job, trainer)
         raise
+    except KeyboardInterrupt:
+        if trainer.step:  # not the state: the step that was interrupted may be half done
+            save_model(job, trainer)
+        raise
     save_results(job, trainer)
     return trainer
 
 
-def save_results(job: Job, trainer: Trainer) -> dict[str, Any]:
-    """Write the model and its reports; what the model was measured at last."""
+def save_model(job: Job, trainer: Trainer) -> tuple[Student, dict[str, float]]:
+    """Write the model and its card; the model, and what it was measured at last."""
     student = trainer.student()
     metrics: dict[str, float] = next(
         (row["validation"] for row in reversed(trainer.history) if row.get("validation")), {}
@@ -182,6 +187,12 @@ def save_results(job: Job, trainer: Trainer) -> dict[str, Any]:
         run=job.run,
     )
     job.folder.write(f"{job.name}.md", model_card(job.name, metadata, origin).encode())
+    return student, metrics
+
+
+def save_results(job: Job, trainer: Trainer) -> dict[str, Any]:
+    """Write the model and its reports; what the model was measured at last."""
+    student, metrics = save_model(job, trainer)
     record = {"recipe": json.loads(trainer.recipe.to_json()), "history": trainer.history}
     job.folder.write(f"{job.name}.losses.json", json.dumps(record).encode())
     title = f"{job.name}: {trainer.recipe.backbone} from {job.teacher.name}"

@@ -90,7 +90,7 @@ def graded_table(rows: Mapping[Kind, list[Row]], methods: Sequence[Method], titl
 
 
 def students_table(found: Mapping[str, Mapping[str, float]], title: str) -> Table:
-    """What the students are by themselves, without any transfer; see `pcakd.evaluation.students`."""
+    """What the students are by themselves, without any transfer; see `pcakd.distillation.students`."""
     table = _table(title, "reconstruction, dB ↑", *(f"unexplained {level} ↓" for level in range(LEVELS)))
     for name, values in found.items():
         shares = [values.get(f"unexplained.{level}") for level in range(LEVELS)]

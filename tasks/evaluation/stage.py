@@ -5,6 +5,7 @@ from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import Any
 
+from pcakd.distillation.students import measure_student
 from pcakd.distillation.validation import middle
 from pcakd.errors import TransientError, UsageError
 from pcakd.evaluation.evaluate import evaluate_graded, evaluate_pairs, find_pairs, means, photo_files, read_pairs
@@ -12,7 +13,6 @@ from pcakd.evaluation.graded import Kind
 from pcakd.evaluation.methods import baselines, model_methods
 from pcakd.evaluation.metrics import StyleLoss
 from pcakd.evaluation.report import Sheets, json_report
-from pcakd.evaluation.students import measure_student
 from pcakd.photos.images import read_photo
 from pcakd.storage import open_storage, sha256_hex
 from pcakd.storage.stage import StageOutput, canonical_json

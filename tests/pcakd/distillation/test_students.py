@@ -3,8 +3,8 @@ import dataclasses
 import numpy as np
 import torch
 
+from pcakd.distillation.students import measure_student
 from pcakd.distillation.validation import middle
-from pcakd.evaluation.students import measure_student
 from pcakd.teacher.student import StudentTeacher, student_info
 from tests.corpus import photograph
 from tests.models import random_checkpoint
