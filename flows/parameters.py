@@ -16,6 +16,7 @@ from pcakd.fields import Declared, chosen, declared, help_texts, own_first
 from pcakd.shards.config import ShardConfig
 from tasks.distillation.config import RayOptions
 from tasks.eigenbases.config import FitConfig
+from tasks.registry.gate import AXES, Floors
 
 Model = TypeVar("Model", bound="Parameters")
 Source = tuple[type, Mapping[str, str]]
@@ -103,16 +104,22 @@ class Evaluation(Parameters):
     pairs: str | None = Field(default=None, description="Local folder with content/ and style/; empty: none.")
 
 
+@declared_by(fields_of(Floors))
 class Registration(Parameters):
     """When a student becomes the champion."""
 
     tolerance: float = Field(default=0.01, ge=0, lt=1, description="Share of the champion's score it may be worse by.")
     axes: dict[str, Literal["higher", "lower"]] = Field(
-        default={"own.same.psnr": "higher", "own.across.psnr": "higher"},
+        default=AXES,
         min_length=1,
         description="Score → which way is better; own: of the paper's transfer, without a matched grade. With pairs "
         "also own.pairs.ssim (higher) and own.pairs.gram (lower).",
     )
+
+    @model_validator(mode="after")
+    def floors_that_the_gate_accepts(self) -> "Registration":
+        accepted(Floors, self)
+        return self
 
 
 @declared_by(

@@ -4,11 +4,15 @@ from prefect import flow
 
 from flows.parameters import Evaluation, Registration
 from flows.reports import publish_registration
+from pcakd.fields import chosen
 from tasks.evaluation.stage import evaluate_stage
-from tasks.registry import Gate
+from tasks.registry import Floors, Gate, Registered, Rivals
 from tasks.registry.stage import RegistrationOutcome, champion_stage, register_stage
 from tasks.stages.run import StageResult
 from tasks.stages.session import Session, open_session
+
+TRIES = 3
+"""For champion, while others become it."""
 
 
 @flow(name="register-student")
@@ -54,16 +58,35 @@ def enter(
     evaluation: Evaluation,
     teacher: str | None,
 ) -> RegistrationOutcome:
-    """Register a measured model; its rival is the champion, measured on the same photos."""
-    champion = champion_stage(session, backbone=scores.manifest["backbone"])
-    rival = None
-    if champion is not None and champion.digest != scores.manifest["model_digest"]:
-        rival = measure(session, champion.uri, photos, evaluation, teacher).manifest["metrics"]
-    return register_stage(
-        session,
-        model=model,
-        metrics=scores.manifest["metrics"],
-        champion_metrics=rival,
-        gate=Gate(axes=parameters.axes, tolerance=parameters.tolerance),
-        facts={"pcakd.evaluation": scores.key, "pcakd.evaluation_place": scores.place},
-    )
+    """Register a measured model and let it try for champion; its rivals are measured on the same photos.
+
+    When the champion changes meanwhile it tries again, against the new one.
+    """
+    gate = Gate(axes=parameters.axes, tolerance=parameters.tolerance, floors=chosen(Floors, parameters.model_dump()))
+    for _ in range(TRIES):
+        incumbents = champion_stage(session, backbone=scores.manifest["backbone"])
+
+        def rival(version: Registered | None) -> dict[str, float] | None:
+            if version is None or version.digest == scores.manifest["model_digest"]:
+                return None
+            return measure(session, version.uri, photos, evaluation, teacher).manifest["metrics"]
+
+        champion, set_back = incumbents.champion, incumbents.set_back
+        result = register_stage(
+            session,
+            model=model,
+            scores=scores.manifest["metrics"],
+            baselines=scores.manifest["baselines"],
+            rivals=Rivals(
+                champion=rival(champion),
+                champion_version=champion.version if champion else None,
+                set_back=rival(set_back),
+                set_back_version=set_back.version if set_back else None,
+            ),
+            gate=gate,
+            facts={"pcakd.evaluation": scores.key, "pcakd.evaluation_place": scores.place},
+        )
+        if not result.decision.moved:
+            break
+        session.log.warning("%s: %s; it tries again", result.registered.uri, result.decision.reason)
+    return result

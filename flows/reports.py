@@ -74,16 +74,19 @@ def markdown(result: PipelineResult) -> str:
     for stage in (result.shards, result.eigenbases, result.student, result.scores):
         outcome = "found" if stage.reused else "made"
         lines.append(f"| {stage.stage} | {stage.key} | {outcome} | {stage.place} |")
-    lines += ["", "| method | " + " | ".join(result.scores.manifest["metrics"]) + " |"]
-    lines.append("| --- |" + " ---: |" * len(result.scores.manifest["metrics"]))
-    for row in score_table(result.scores):
+    table = score_table(result.scores)
+    lines += ["", "| " + " | ".join(table[0]) + " |", "| --- |" + " ---: |" * (len(table[0]) - 1)]
+    for row in table:
         lines.append("| " + " | ".join(str(value) for value in row.values()) + " |")
     return "\n".join(lines) + "\n"
 
 
 def score_table(scores: StageResult) -> list[dict[str, Any]]:
-    """One row a method: the student first, then the baselines."""
-    methods = {"student": scores.manifest["metrics"], **scores.manifest["baselines"]}
+    """One row a method: the student as users run it, the paper's transfer on its features, then the baselines."""
+    metrics, baselines = scores.manifest["metrics"], scores.manifest["baselines"]
+    shared = next(iter(baselines.values()))
+    own = {name: metrics[f"own.{name}"] for name in shared}
+    methods = {"student": {name: metrics[name] for name in shared}, "student (paper's)": own, **baselines}
     return [
         {"method": name} | {metric: _number(value) for metric, value in values.items()}
         for name, values in methods.items()

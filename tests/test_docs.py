@@ -71,7 +71,15 @@ def options() -> dict[str, set[str]]:
     for name, (place, _) in (COMMANDS | PIPELINE_COMMANDS).items():
         module, _, attribute = place.partition(":")
         command: click.Command = getattr(importlib.import_module(module), attribute)
-        found[name] = {"--help"} | {option for parameter in command.params for option in parameter.opts}
+        found[name] = {"--help"} | options_of(command)
+    return found
+
+
+def options_of(command: click.Command) -> set[str]:
+    """Of a command; of a group, those of all its commands."""
+    found = {option for parameter in command.params for option in parameter.opts}
+    for below in command.commands.values() if isinstance(command, click.Group) else ():
+        found |= options_of(below)
     return found
 
 

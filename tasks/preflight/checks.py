@@ -28,8 +28,8 @@ from pcakd.teacher import Teacher, load_teacher
 from pcakd.units import shown_bytes
 from tasks.evaluation.photos import photos_of
 from tasks.preflight.worker import KINDS, check_write, kind_of
+from tasks.registry.champion import champion_of
 from tasks.registry.names import registered_name
-from tasks.registry.register import champion_of
 from tasks.settings import Settings
 
 SPARE_BYTES = 256 << 20

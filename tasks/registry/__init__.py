@@ -1,26 +1,47 @@
 """The model registry: students as MLflow models, their versions, and the aliases challenger and champion.
 
     registered = register(checkpoint_bytes, settings=settings)      # one version for one set of weights
-    decision = promote(registered, metrics, champion_metrics, Gate(), settings=settings)
+    decision = promote(registered, scores, baselines, Rivals(), Gate(), settings=settings)
 
 A checkpoint is registered under `pcakd-vgg` or `pcakd-mobilenet`, by its backbone.
 """
 
 from pcakd.student.address import register_resolver
-from tasks.registry.gate import AXES, Decision, Gate, decide
-from tasks.registry.register import Registered, champion_of, promote, register
+from tasks.registry.champion import (
+    Incumbents,
+    champion_of,
+    incumbents_of,
+    pin,
+    promote,
+    promote_by_hand,
+    reject,
+    roll_back,
+)
+from tasks.registry.gate import AXES, Decision, Floors, Gate, Rivals, decide
+from tasks.registry.history import Move, Standing
+from tasks.registry.register import Registered, register
 from tasks.registry.resolve import resolve_model
 
 __all__ = [
     "AXES",
     "Decision",
+    "Floors",
     "Gate",
+    "Incumbents",
+    "Move",
     "Registered",
+    "Rivals",
+    "Standing",
     "champion_of",
     "decide",
+    "incumbents_of",
+    "pin",
     "promote",
+    "promote_by_hand",
     "register",
+    "reject",
     "resolve_model",
+    "roll_back",
 ]
 
 # `Stylizer.load("models:/...")` works in a script that imports this package.

@@ -3,6 +3,16 @@
 CHALLENGER, CHAMPION = "challenger", "champion"
 DIGEST_TAG = "pcakd.digest"
 VERIFIED_TAG = "pcakd.verified"
+REASON_TAG = "pcakd.reason"
+"""Of a version: why its last try for champion ended as it did."""
+METRIC_TAG = "pcakd.metric."
+BASELINE_TAG = "pcakd.baseline."
+"""Beginnings of a version's tags: its scores, and the baselines' of the same report."""
+EVALUATION_TAG = "pcakd.evaluation"
+DESCRIBED_TAG = "pcakd.described"
+"""Of a version: digest of the description that pcakd wrote, so that a person's own is left alone."""
+MOVE_TAG = "pcakd.move."
+"""Of a registered model: beginning of the numbered moves of its history."""
 CHECKPOINT_FILE = "model.safetensors"
 EXAMPLE_FILES = ("content.png", "style.png", "expected.png")
 

@@ -1,9 +1,9 @@
-"""Register a student once, verify what was registered, and move the aliases."""
+"""Register a student once, verify what was registered, and make it the challenger."""
 
 import io
 import logging
 import tempfile
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -13,11 +13,10 @@ import numpy as np
 
 from pcakd.errors import FatalError, PcakdError, TransientError
 from pcakd.student.checkpoint import load_checkpoint
-from tasks.registry.gate import Decision, Gate, decide
 from tasks.registry.names import (
     CHALLENGER,
-    CHAMPION,
     DIGEST_TAG,
+    EVALUATION_TAG,
     EXAMPLE_FILES,
     VERIFIED_TAG,
     registered_name,
@@ -57,7 +56,7 @@ def register(
     when the registry does not answer.
     """
     quiet_environment()
-    with tempfile.TemporaryDirectory(prefix="pcakd-register-") as name, _translated(settings):
+    with tempfile.TemporaryDirectory(prefix="pcakd-register-") as name, translated(settings):
         folder = Path(name)
         loaded = folder / "checkpoint.safetensors"
         loaded.write_bytes(checkpoint)
@@ -70,49 +69,14 @@ def register(
             packed.mkdir()
             registered = _create(client, settings, checkpoint, model, packed, mlflow_run, experiment, tags or {})
         version = client.get_model_version(registered.name, str(registered.version))
+        if tags and version.tags.get(EVALUATION_TAG) != str(tags.get(EVALUATION_TAG)):  # it was measured anew since
+            for key, value in tags.items():
+                client.set_model_version_tag(registered.name, str(registered.version), key, str(value))
         if version.tags.get(VERIFIED_TAG) != "yes":
             verify(registered, settings=settings)
             client.set_model_version_tag(registered.name, str(registered.version), VERIFIED_TAG, "yes")
         client.set_registered_model_alias(registered.name, CHALLENGER, str(registered.version))
         return registered
-
-
-def promote(
-    registered: Registered,
-    metrics: Mapping[str, float],
-    champion_metrics: Mapping[str, float] | None,
-    gate: Gate,
-    *,
-    settings: Settings,
-) -> Decision:
-    """Move `champion` to a version if the gate lets it pass. champion_metrics: None where there is no champion.
-
-    Raises UsageError for a metric that was not measured, TransientError.
-    """
-    with _translated(settings):
-        client = client_for(settings.tracking_uri)
-        current = _by_alias(client, registered.name, CHAMPION)
-        if current is not None and int(current.version) == registered.version:
-            return Decision(passed=True, reason="it is the champion already")
-        if current is not None and champion_metrics is None:
-            raise TransientError(f"models:/{registered.name} has got a champion in the meantime; run it again")
-        decision = decide(metrics, champion_metrics if current is not None else None, gate)
-        if decision.passed:
-            client.set_registered_model_alias(registered.name, CHAMPION, str(registered.version))
-        return decision
-
-
-def champion_of(backbone: str, *, settings: Settings) -> Registered | None:
-    """The champion of a backbone, None where there is none yet. Raises TransientError."""
-    with _translated(settings):
-        prepare_store(settings.tracking_uri, settings.experiment)
-        name = registered_name(backbone)
-        version = _by_alias(client_for(settings.tracking_uri), name, CHAMPION)
-        if version is None:
-            return None
-        return Registered(
-            name=name, version=int(version.version), digest=version.tags.get(DIGEST_TAG, ""), created=False
-        )
 
 
 def find_version(client: Any, name: str, digest: str) -> Registered | None:
@@ -170,7 +134,7 @@ def _create(
     run: dict[str, Any] = (
         {"run_id": mlflow_run} if mlflow_run else {"experiment_id": experiment, "run_name": "registration"}
     )
-    with mlflow.start_run(**run):
+    with mlflow.start_run(**run) as started:
         logged = mlflow.pyfunc.log_model(name=name, **write_package(checkpoint, folder))
     try:
         client.create_registered_model(name)
@@ -181,7 +145,7 @@ def _create(
     version = client.create_model_version(
         name,
         logged.model_uri,
-        run_id=mlflow_run,
+        run_id=started.info.run_id,
         tags={key: str(value) for key, value in facts.items()},
         model_id=logged.model_id,
     )
@@ -194,19 +158,9 @@ def _create(
     return created
 
 
-def _by_alias(client: Any, name: str, alias: str) -> Any:
-    from mlflow.exceptions import MlflowException
-
-    try:
-        return client.get_model_version_by_alias(name, alias)
-    except MlflowException as error:
-        if error.error_code in ("RESOURCE_DOES_NOT_EXIST", "INVALID_PARAMETER_VALUE"):
-            return None
-        raise
-
-
 @contextmanager
-def _translated(settings: Settings):
+def translated(settings: Settings) -> Iterator[None]:
+    """What MLflow raises, as TransientError that names its address."""
     from mlflow.exceptions import MlflowException
 
     try:

@@ -6,7 +6,8 @@ from typing import Any
 
 from pcakd.errors import TransientError
 from pcakd.storage import open_storage
-from tasks.registry import Decision, Gate, Registered, champion_of, promote, register
+from tasks.registry import Decision, Gate, Incumbents, Registered, Rivals, incumbents_of, promote, register
+from tasks.registry.names import BASELINE_TAG, METRIC_TAG, REASON_TAG
 from tasks.stages.run import stage_task
 from tasks.stages.session import Session
 
@@ -20,9 +21,9 @@ class RegistrationOutcome:
 
 
 @stage_task("find-champion")
-def champion_stage(session: Session, *, backbone: str) -> Registered | None:
-    """The champion of a backbone, None where there is none yet."""
-    return champion_of(backbone, settings=session.settings)
+def champion_stage(session: Session, *, backbone: str) -> Incumbents:
+    """Whom a new student of a backbone is to be measured against."""
+    return incumbents_of(backbone, settings=session.settings)
 
 
 @stage_task("register-student")
@@ -30,14 +31,15 @@ def register_stage(
     session: Session,
     *,
     model: str,
-    metrics: Mapping[str, float],
-    champion_metrics: Mapping[str, float] | None,
+    scores: Mapping[str, float],
+    baselines: Mapping[str, Mapping[str, float]],
+    rivals: Rivals,
     gate: Gate,
     facts: Mapping[str, Any] | None = None,
 ) -> RegistrationOutcome:
     """Register a checkpoint file and let it try for champion.
 
-    metrics, champion_metrics: measured on the same photos; None where there is no champion.
+    scores, baselines, rivals: measured on the same photos.
     """
     place, _, name = model.rpartition("/")
     checkpoint = open_storage(place or ".").read(name)
@@ -47,18 +49,33 @@ def register_stage(
             raise TransientError(
                 "MLflow does not answer, so nothing can be registered yet; the model is in the workspace"
             )
-        tags = {f"pcakd.metric.{key}": round(float(value), 6) for key, value in metrics.items()}
-        registered = register(checkpoint, settings=session.settings, mlflow_run=run_id, tags=tags | dict(facts or {}))
-        decision = promote(registered, metrics, champion_metrics, gate, settings=session.settings)
+        registered = register(
+            checkpoint,
+            settings=session.settings,
+            mlflow_run=run_id,
+            tags=score_tags(scores, baselines) | dict(facts or {}),
+        )
+        decision = promote(
+            registered, scores, baselines, rivals, gate, settings=session.settings, run=run_id, who=session.holder
+        )
         run.params({"version": registered.uri, "tolerance": gate.tolerance, "axes": ",".join(gate.axes)})
+        run.params({f"floor.{name}": value for name, value in vars(gate.floors).items()})
         run.tags(
             {
                 "pcakd.outcome": "made" if registered.created else "reused",
                 "pcakd.champion": decision.passed,
-                "pcakd.reason": decision.reason,
+                REASON_TAG: decision.reason,
             }
         )
         session.log.info(
             "%s: %s (%s)", registered.uri, "champion" if decision.passed else "challenger", decision.reason
         )
     return RegistrationOutcome(registered=registered, decision=decision)
+
+
+def score_tags(scores: Mapping[str, float], baselines: Mapping[str, Mapping[str, float]]) -> dict[str, float]:
+    """Scores as tags of a version."""
+    tags = {f"{METRIC_TAG}{name}": round(float(value), 6) for name, value in scores.items()}
+    for method, values in baselines.items():
+        tags |= {f"{BASELINE_TAG}{method}.{name}": round(float(value), 6) for name, value in values.items()}
+    return tags

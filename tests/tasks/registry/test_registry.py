@@ -24,14 +24,13 @@ from pcakd import Stylizer
 from pcakd.errors import CheckpointError, FatalError, TransientError, UsageError
 from pcakd.photos.images import encode_photo
 from pcakd.student.checkpoint import checkpoint_bytes
-from tasks.registry import Gate, champion_of, promote, register, resolve_model
+from tasks.registry import champion_of, promote_by_hand, register, resolve_model
 from tasks.registry.register import use_store
 from tasks.settings import QUIET, Settings, embedded_uri
 from tests.command import pcakd
 from tests.models import random_checkpoint
 
 pytestmark = pytest.mark.slow
-GATE = Gate(axes={"score": "higher"})
 
 
 @pytest.fixture(scope="module")
@@ -53,7 +52,7 @@ def photo(seed: int) -> bytes:
 @pytest.fixture(scope="module")
 def champion(settings):
     registered = register(student(1), settings=settings)
-    promote(registered, {"score": 1.0}, None, GATE, settings=settings)
+    promote_by_hand(registered.name, registered.version, settings=settings)
     return registered
 
 
@@ -160,19 +159,6 @@ def test_a_wrong_request_is_answered_in_one_sentence_without_the_photo(settings,
         assert word in answer.json()["message"]
         assert good[:60] not in answer.text
         assert "Traceback" not in answer.text
-
-
-def test_the_champion_changes_only_when_the_gate_passes(settings, champion):
-    worse, better = register(student(2), settings=settings), register(student(3), settings=settings)
-    try:
-        assert not promote(worse, {"score": 0.5}, {"score": 1.0}, GATE, settings=settings).passed
-        assert champion_of("vgg", settings=settings).version == champion.version
-        assert promote(better, {"score": 1.0}, {"score": 1.0}, GATE, settings=settings).passed
-        assert champion_of("vgg", settings=settings).version == better.version
-        with pytest.raises(TransientError, match="in the meantime"):
-            promote(worse, {"score": 0.5}, None, GATE, settings=settings)
-    finally:
-        MlflowClient(settings.tracking_uri).set_registered_model_alias("pcakd-vgg", "champion", str(champion.version))
 
 
 def test_there_is_no_champion_of_a_backbone_nobody_registered(tmp_path):
