@@ -1,4 +1,4 @@
-"""From photos to what eigenbases need of them: crops, teacher features, moments, PCA targets. One device, no cluster.
+"""From photos to what eigenbases need of them: crops, teacher features, moments. One device, no cluster.
 
 moments, left_out = accumulate(((key, rgb) for ...), teacher)
 """
@@ -14,8 +14,7 @@ import torch
 from torch import Tensor
 
 from pcakd.eigenbases.options import Extraction
-from pcakd.eigenbases.pca import Eigenbases, Moments, project
-from pcakd.errors import UsageError
+from pcakd.eigenbases.pca import Moments
 from pcakd.teacher import Teacher
 
 CONSTANT, TOO_SMALL = "constant-colour", "too-small"
@@ -111,18 +110,3 @@ def accumulate(
     for batch, features in feature_batches(cuts, teacher, extraction):
         moments.update(features, sample=[_draw(cut.key) % extraction.spectrum_every == 0 for cut in batch])
     return moments.cpu(), left_out
-
-
-def targets(
-    photos: Iterable[tuple[str, np.ndarray]], teacher: Teacher, bases: Eigenbases, extraction: Extraction
-) -> Iterator[tuple[Cut, list[np.ndarray]]]:
-    """For each photo its crop and V_lᵀ F̄ of every level, float16 k×H×W: all that the distill loss needs."""
-    device = next(teacher.parameters()).device
-    on_device = [basis.to(device) for basis in bases.bases]
-    ready = cut_photos(photos, extraction, teacher.multiple, Counter())
-    for cuts, features in feature_batches(ready, teacher, extraction):
-        levels = [project(f, basis).half().cpu().numpy() for f, basis in zip(features, on_device, strict=True)]
-        if not all(np.isfinite(level).all() for level in levels):
-            raise UsageError(f"targets of {cuts[0].key} do not fit half precision: use a teacher with smaller features")
-        for i, cut in enumerate(cuts):
-            yield cut, [level[i] for level in levels]

@@ -33,7 +33,7 @@ class WidthList(click.ParamType):
 @field_option(Widths, "variance")
 @field_options(FitConfig, "split", "limit")
 @field_options(Extraction, "crop", "batch")
-@field_options(FitConfig, "targets", "workers", "threads")
+@field_options(FitConfig, "workers", "threads")
 def fit_eigenbases(
     out: str, channels: tuple[int, ...] | None, variance: float | None, crop: int, batch: int | None, **options: Any
 ) -> int:

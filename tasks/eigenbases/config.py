@@ -23,9 +23,6 @@ class FitConfig:
     """Use only the first so many photos."""
     extraction: Extraction = field(default_factory=Extraction)
     """How photos are fed to the teacher."""
-    targets: bool = False
-    """Also write each photo's PCA targets, for distillation; a second pass, and about 2.6 MB a photo at the
-    paper's VGG widths."""
     workers: Annotated[int | None, Bounds(1)] = None
     """Ray actors; not given: one for each GPU of the cluster, or without any one for each --threads CPUs."""
     threads: Annotated[int, Bounds(1)] = 1

@@ -1,4 +1,4 @@
-"""The Ray actor that keeps a teacher in memory and turns pieces of shards into moments or targets."""
+"""The Ray actor that keeps a teacher in memory and turns pieces of shards into moments."""
 
 import os
 from collections import Counter
@@ -10,23 +10,19 @@ from itertools import islice
 from typing import Any
 
 import numpy as np
-import pyarrow as pa
 import ray
 import torch
 
-from pcakd.eigenbases.extraction import Extraction, accumulate, targets
-from pcakd.eigenbases.pca import Eigenbases, Moments
-from pcakd.eigenbases.targets import TARGETS_SCHEMA, target_row
+from pcakd.eigenbases.extraction import Extraction, accumulate
+from pcakd.eigenbases.pca import Moments
 from pcakd.errors import PhotoError
 from pcakd.photos.images import read_photo
 from pcakd.storage import Storage
-from pcakd.storage.parquet import parquet_writer
 from pcakd.teacher import Teacher
 from tasks.cluster.attach import cluster_cpus, cluster_gpus
 from tasks.eigenbases.pieces import Piece, piece_rows
 
 UNREADABLE = "unreadable"
-TARGETS_PER_ROW_GROUP = 8  # about 20 MB with the paper's widths and 256-pixel crops
 
 
 class Extractor:
@@ -56,20 +52,6 @@ class Extractor:
         unreadable: Counter[str] = Counter()
         moments, left_out = accumulate(self._photos(piece, unreadable), self.teacher, self.extraction)
         return moments, dict(left_out + unreadable)
-
-    def targets(self, piece: Piece, bases: Eigenbases, out: Storage, key: str) -> int:
-        """Write the piece's PCA targets as one Parquet file; how many photos."""
-        assert self.teacher is not None
-        rows: Iterator[dict[str, Any]] = (
-            target_row(cut, levels)
-            for cut, levels in targets(self._photos(piece, Counter()), self.teacher, bases, self.extraction)
-        )
-        written = 0
-        with parquet_writer(out, key, TARGETS_SCHEMA) as writer:
-            while group := list(islice(rows, TARGETS_PER_ROW_GROUP)):
-                writer.write_table(pa.Table.from_pylist(group, TARGETS_SCHEMA), row_group_size=len(group))
-                written += len(group)
-        return written
 
     def _photos(self, piece: Piece, unreadable: Counter[str]) -> Iterator[tuple[str, np.ndarray]]:
         rows = piece_rows(self.shards, piece)

@@ -69,24 +69,19 @@ def fit_eigenbases(
         return FitResult(manifest=manifest, photos_per_second=None, reused="all")
     moments, left_out = _saved_moments(output, work.facts)
     reused, speed = moments is not None, None
-    if moments is None or config.targets:
+    if moments is None:
         with ray_cluster(), work.extractors() as pool:
-            if moments is None:
-                started = time.monotonic()
-                moments, left_out = collect_moments(pool, work.pieces, progress)
-                speed = moments.photos / max(time.monotonic() - started, 1e-9)
-                output.write(MOMENTS_FILE, moments_bytes(moments, left_out=left_out, **work.facts))
-            bases, notes = work.fit(moments, left_out)
-            files = _write_targets(pool, work.pieces, bases, output, progress) if config.targets else []
-    else:
-        bases, notes = work.fit(moments, left_out)
-        files = []
+            started = time.monotonic()
+            moments, left_out = collect_moments(pool, work.pieces, progress)
+            speed = moments.photos / max(time.monotonic() - started, 1e-9)
+            output.write(MOMENTS_FILE, moments_bytes(moments, left_out=left_out, **work.facts))
+    bases, notes = work.fit(moments, left_out)
     _write_bases(output, bases, work.teacher)
     content = _content(work.teacher, bases) | {
         "photos": moments.photos,
         "left_out": left_out,
         "warnings": notes,
-        "files": [EIGENBASES_FILE, MOMENTS_FILE, TABLE_FILE, PLOT_FILE, *files],
+        "files": [EIGENBASES_FILE, MOMENTS_FILE, TABLE_FILE, PLOT_FILE],
     }
     manifest = (finish or stage.finish)(content)
     return FitResult(manifest=manifest, photos_per_second=speed, reused="moments" if reused else "nothing")
@@ -214,8 +209,6 @@ def key_params(config: FitConfig) -> dict[str, Any]:
         params["spectrum_every"] = config.extraction.spectrum_every
     if config.split != "train":
         params["split"] = config.split
-    if config.targets:
-        params["targets"] = True
     return params
 
 
@@ -225,7 +218,7 @@ def _former_key(work: _Work) -> str:
     params = _pass_params(work.config, work.extraction) | {
         "channels": list(widths.channels) if widths.channels else None,
         "variance": widths.variance,
-        "targets": work.config.targets,
+        "targets": False,
     }
     return stage_key(work.inputs, params)
 
@@ -252,25 +245,3 @@ def _saved_moments(output: Storage, facts: dict[str, Any]) -> tuple[Moments | No
     if {name: header.get(name) for name in facts} != facts:
         return None, {}
     return moments, header.get("left_out", {})
-
-
-def _write_targets(
-    pool: "Extractors", pieces: list[Piece], bases: Eigenbases, output: Storage, progress: Progress
-) -> list[str]:
-    """The second pass; a file a piece. Returns their keys."""
-    import ray
-
-    shared = ray.put(bases)
-
-    def key(piece: Piece) -> str:
-        return f"targets/part-{piece.index:06d}.parquet"
-
-    with progress("targets", sum(len(piece) for piece in pieces)) as advance:
-        written = scatter(pool.actors, pool.start, lambda a, p: a.targets.remote(p, shared, output, key(p)), pieces)
-        for piece, _ in written:
-            advance(len(piece))
-    wanted = {key(piece) for piece in pieces}
-    for entry in output.list("targets/"):
-        if entry.key not in wanted:
-            output.delete(entry.key)  # of an earlier fit
-    return [key(piece) for piece in pieces]

@@ -33,7 +33,6 @@ from tasks.eigenbases.extractor import Extractor, Extractors, extractors
 from tasks.eigenbases.job import FitConfig, collect_moments, fit_eigenbases
 from tasks.eigenbases.pieces import Piece, cut_into_pieces, shard_rows
 from tests.command import pcakd
-from tests.reference.targets import read_targets
 
 WIDTHS = Widths(channels=(2, 3, 4, 5))
 PHOTOS = 150
@@ -145,9 +144,9 @@ def extractor(config, teacher_file):
 
 @pytest.fixture(scope="module")
 def fitted(ray_cluster, config, tmp_path_factory):
-    """A whole fit, with targets."""
+    """A whole fit."""
     out = tmp_path_factory.mktemp("bases")
-    return out, fit_eigenbases(replace(config, targets=True), open_storage(out))
+    return out, fit_eigenbases(config, open_storage(out))
 
 
 @pytest.fixture(scope="module")
@@ -180,16 +179,6 @@ def test_it_writes_bases_moments_table_plot_and_last_the_manifest(fitted):
 
 
 @pytest.mark.slow
-def test_targets_are_written_for_every_photo(fitted):
-    out, result = fitted
-    files = [name for name in result.manifest["files"] if name.startswith("targets/")]
-    rows = [row for name in files for row in read_targets(open_storage(out), name)]
-    assert [row.key for row in rows] == [f"photo{i:03d}.jpg" for i in range(PHOTOS)]
-    assert [level.shape for level in rows[0].levels] == [(2, 32, 32), (3, 16, 16), (4, 8, 8), (5, 4, 4)]
-    assert abs(float(rows[0].levels[0].astype(np.float64).mean((1, 2)).max())) < 1e-2  # centred
-
-
-@pytest.mark.slow
 def test_a_finished_fit_is_returned_and_other_widths_need_no_photo(fitted, config, monkeypatch):
     out, first = fitted
 
@@ -197,7 +186,7 @@ def test_a_finished_fit_is_returned_and_other_widths_need_no_photo(fitted, confi
         raise AssertionError("the photos were read again")
 
     monkeypatch.setattr(stage, "ray_cluster", no_cluster)
-    assert fit_eigenbases(replace(config, targets=True), open_storage(out)).manifest == first.manifest
+    assert fit_eigenbases(config, open_storage(out)).manifest == first.manifest
     again = fit_eigenbases(replace(config, widths=Widths(variance=0.9)), open_storage(out))
     assert again.reused == "moments"
     assert again.manifest["params"]["variance"] == 0.9
