@@ -85,29 +85,43 @@ def stylize_bucket(
         totals = snapshot.done()
         if totals is not None and not totals.passing:
             return _report(resolved, snapshot, totals, reused=True)
-        return _BucketRun(resolved, ledger, snapshot, source, dest, options, progress, held, reported).to_end()
+        return _BucketRun(
+            resolved=resolved,
+            ledger=ledger,
+            snapshot=snapshot,
+            source=source,
+            dest=dest,
+            options=options,
+            progress=progress,
+            held=held,
+            reported=reported,
+        ).to_end()
 
 
+@dataclass(kw_only=True)
 class _BucketRun:
-    def __init__(
-        self,
-        resolved: Resolved,
-        ledger: Ledger,
-        snapshot: Snapshot,
-        source: Storage,
-        dest: Storage,
-        options: RunOptions,
-        progress: BulkProgress,
-        held: Lease,
-        reported: Callable[[Report], None],
-    ) -> None:
-        self.resolved, self.ledger, self.snapshot, self.source, self.dest = resolved, ledger, snapshot, source, dest
-        self.options, self.progress, self.held, self.reported = options, progress, held, reported
+    resolved: Resolved
+    ledger: Ledger
+    snapshot: Snapshot
+    source: Storage
+    dest: Storage
+    options: RunOptions
+    progress: BulkProgress
+    held: Lease
+    reported: Callable[[Report], None]
+
+    def __post_init__(self) -> None:
         self.started, self._clock = datetime.now(UTC), time.monotonic()
         self.name = f"{self.started:%Y%m%dT%H%M%S}-{secrets.token_hex(3)}"
         self.workers, self.device = 0, ""
         self.driver = Driver(
-            snapshot, held, options, progress, run=self.name, model=resolved.model, make_chain=self._chain
+            self.snapshot,
+            self.held,
+            self.options,
+            self.progress,
+            run=self.name,
+            model=self.resolved.model,
+            make_chain=self._chain,
         )
 
     def to_end(self) -> BucketReport:

@@ -12,7 +12,7 @@ from typing import Any
 import numpy as np
 
 from pcakd.errors import FatalError, PcakdError, TransientError
-from pcakd.student.checkpoint import load_checkpoint
+from pcakd.student.checkpoint import Checkpoint, load_checkpoint
 from tasks.registry.names import (
     CHALLENGER,
     DIGEST_TAG,
@@ -67,7 +67,10 @@ def register(
         if registered is None:
             packed = folder / "packed"
             packed.mkdir()
-            registered = _create(client, settings, checkpoint, model, packed, mlflow_run, experiment, tags or {})
+            use_store(settings)
+            run = {"run_id": mlflow_run} if mlflow_run else {"experiment_id": experiment, "run_name": "registration"}
+            logged = _log_model(checkpoint, model, packed, run)
+            registered = _create(client, model, logged, tags or {})
         version = client.get_model_version(registered.name, str(registered.version))
         if tags and version.tags.get(EVALUATION_TAG) != str(tags.get(EVALUATION_TAG)):  # it was measured anew since
             for key, value in tags.items():
@@ -114,28 +117,22 @@ def use_store(settings: Settings) -> None:
     mlflow.set_registry_uri(settings.tracking_uri)
 
 
-def _create(
-    client: Any,
-    settings: Settings,
-    checkpoint: bytes,
-    model: Any,
-    folder: Path,
-    mlflow_run: str | None,
-    experiment: str,
-    tags: Mapping[str, Any],
-) -> Registered:
+def _log_model(checkpoint: bytes, model: Checkpoint, folder: Path, run: Mapping[str, Any]) -> Any:
+    """Log the model in a run of MLflow's, an open one or a new one; what `log_model` tells of it."""
     import mlflow
-    from mlflow.exceptions import MlflowException
 
     from tasks.registry.package import write_package
 
-    use_store(settings)
+    with mlflow.start_run(**run):
+        name = registered_name(model.metadata.spec.backbone)
+        return mlflow.pyfunc.log_model(name=name, **write_package(checkpoint, folder))
+
+
+def _create(client: Any, model: Checkpoint, logged: Any, tags: Mapping[str, Any]) -> Registered:
+    """A version of the logged model; that of another run which was sooner, if there is one."""
+    from mlflow.exceptions import MlflowException
+
     name = registered_name(model.metadata.spec.backbone)
-    run: dict[str, Any] = (
-        {"run_id": mlflow_run} if mlflow_run else {"experiment_id": experiment, "run_name": "registration"}
-    )
-    with mlflow.start_run(**run) as started:
-        logged = mlflow.pyfunc.log_model(name=name, **write_package(checkpoint, folder))
     try:
         client.create_registered_model(name)
     except MlflowException as error:
@@ -145,7 +142,7 @@ def _create(
     version = client.create_model_version(
         name,
         logged.model_uri,
-        run_id=started.info.run_id,
+        run_id=logged.run_id,
         tags={key: str(value) for key, value in facts.items()},
         model_id=logged.model_id,
     )

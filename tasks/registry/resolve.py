@@ -3,6 +3,8 @@
 import os
 import re
 import tempfile
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 from pcakd.errors import CheckpointError, TransientError, UsageError
@@ -27,51 +29,60 @@ def resolve_model(name: str, *, settings: Settings | None = None) -> Located:
     match = _ADDRESS.fullmatch(name)
     if not match:
         raise UsageError(f"{name}: write models:/NAME@ALIAS or models:/NAME/VERSION, as models:/pcakd-vgg@champion")
-    model, alias, version = match.groups()
     database = sqlite_file(settings.tracking_uri)
     if database is not None and not database.is_file():
         raise UsageError(
             f"{name}: no model registry at {database}; set MLFLOW_TRACKING_URI, or PCAKD_WORKSPACE to the workspace"
         )
-    import mlflow
-    from mlflow.exceptions import MlflowException
-
-    client = client_for(settings.tracking_uri)
-    try:
+    model, alias, version = match.groups()
+    with _translated(name, settings):
+        client = client_for(settings.tracking_uri)
         if alias:
             version = str(client.get_model_version_by_alias(model, alias).version)
         found = client.get_model_version(model, version)
-        source = f"models:/{model}/{version}"
         # One folder a registry entry: the numbers of another registry are other models.
         kept = settings.home / "models" / f"{model}-{version}-{found.model_id or found.run_id}.safetensors"
         digest = found.tags.get(DIGEST_TAG, "")
         if not _holds(kept, digest):
-            kept.parent.mkdir(parents=True, exist_ok=True)
-            with tempfile.TemporaryDirectory(dir=kept.parent) as folder:
-                uri = client.get_model_version_download_uri(model, version)
-                fetched = mlflow.artifacts.download_artifacts(
-                    artifact_uri=f"{uri}/artifacts/{CHECKPOINT_FILE}",
-                    dst_path=folder,
-                    tracking_uri=settings.tracking_uri,
+            uri = client.get_model_version_download_uri(model, version)
+            if not _fetched(f"{uri}/artifacts/{CHECKPOINT_FILE}", digest, kept, settings):
+                raise CheckpointError(
+                    f"{name}: {CHECKPOINT_FILE} of version {version} is not the file that was registered "
+                    "(its digest differs); register the model again"
                 )
-                if not _holds(Path(fetched), digest):
-                    raise CheckpointError(
-                        f"{name}: {CHECKPOINT_FILE} of version {version} is not the file that was registered "
-                        "(its digest differs); register the model again"
-                    )
-                os.replace(Path(fetched), kept)
+    return Located(kept, f"models:/{model}/{version}")
+
+
+def _fetched(uri: str, digest: str, kept: Path, settings: Settings) -> bool:
+    """Fetch a file, whole or not at all; whether it holds the weights of the digest."""
+    import mlflow
+
+    kept.parent.mkdir(parents=True, exist_ok=True)
+    with tempfile.TemporaryDirectory(dir=kept.parent) as folder:
+        path = mlflow.artifacts.download_artifacts(
+            artifact_uri=uri, dst_path=folder, tracking_uri=settings.tracking_uri
+        )
+        if not _holds(Path(path), digest):
+            return False
+        os.replace(path, kept)
+        return True
+
+
+@contextmanager
+def _translated(name: str, settings: Settings) -> Iterator[None]:
+    """MLflow's errors as the project's."""
+    from mlflow.exceptions import MlflowException
+
+    try:
+        yield
     except MlflowException as error:
+        registry = f"the registry at {shown_uri(settings.tracking_uri)}"
         if error.error_code in ("RESOURCE_DOES_NOT_EXIST", "INVALID_PARAMETER_VALUE"):
-            raise UsageError(
-                f"{name}: no such model, version or alias in the registry at {shown_uri(settings.tracking_uri)}"
-            ) from None
-        raise TransientError(
-            f"{name}: the registry at {shown_uri(settings.tracking_uri)} does not answer "
-            f"({' '.join(str(error).split())[:200]}); try again"
-        ) from None
+            raise UsageError(f"{name}: no such model, version or alias in {registry}") from None
+        reason = " ".join(str(error).split())[:200]
+        raise TransientError(f"{name}: {registry} does not answer ({reason}); try again") from None
     except OSError as error:
         raise CheckpointError(f"{name}: {CHECKPOINT_FILE} of this version cannot be fetched ({error})") from None
-    return Located(kept, source)
 
 
 def _holds(path: Path, digest: str) -> bool:
