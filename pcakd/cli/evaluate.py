@@ -1,5 +1,6 @@
 """`pcakd evaluate`."""
 
+from collections.abc import Iterator
 from itertools import product
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -7,10 +8,13 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from pcakd.cli.options import field_option
+from pcakd.cli.progress import progress
 from pcakd.errors import TransientError, UsageError
 from pcakd.stylize.options import MachineLimits, StylizeOptions
 
 if TYPE_CHECKING:
+    from pcakd.evaluation.evaluate import Pair, Row
+    from pcakd.evaluation.graded import Kind
     from pcakd.evaluation.methods import Method
     from pcakd.evaluation.metrics import StyleLoss
     from pcakd.teacher import Teacher
@@ -127,49 +131,30 @@ def evaluate(
 
     from rich.console import Console
 
-    from pcakd.cli.progress import progress
-    from pcakd.evaluation import evaluate as run
+    from pcakd.evaluation.evaluate import find_pairs, photo_files, read_pairs
     from pcakd.evaluation.methods import baselines
-    from pcakd.evaluation.report import Sheets, graded_table, json_report, levels_table, pairs_table, students_table
+    from pcakd.evaluation.report import graded_table, json_report, levels_table, pairs_table, students_table
     from pcakd.files import write_atomic
     from pcakd.teacher import load_teacher
 
-    pair_names = run.find_pairs(pairs)[:limit] if pairs else []
-    graded_files = run.photo_files(graded)[:limit] if graded else []
+    # What is wrong with the places is told before any model is loaded.
+    pair_names = find_pairs(pairs)[:limit] if pairs else []
+    graded_files = photo_files(graded)[:limit] if graded else []
     teachers = [load_teacher(name) for name in own_teachers]
     methods = [*baselines(), *_models((model, *against), compat, render, transform, smoothing, device)]
     # A table on a pipe is as wide as it needs to be.
     console = Console() if Console().is_terminal else Console(width=240)
-    pair_rows = graded_rows = None
-    measure = None
+    pair_rows = graded_rows = measure = None
     if pairs:
         measure = _style_loss(teacher, device)
-        sheets = Sheets(pictures, "pairs") if pictures else None
-        with progress("pairs", len(pair_names)) as advance:
-            pair_rows = run.evaluate_pairs(
-                methods, run.read_pairs(pairs, limit, pairs_size), measure, picture=sheets, done=advance
-            )
-        if sheets:
-            sheets.flush()
+        pair_rows = _on_pairs(methods, read_pairs(pairs, limit, pairs_size), len(pair_names), measure, pictures)
         used = f", losses in {measure.teacher.info.name}" if measure else ""
         console.print(pairs_table(pair_rows, methods, f"{len(pair_names)} pairs of {pairs}{used}"))
         if measure:
             console.print(levels_table(pair_rows, methods))
             teachers.append(measure.teacher)
     if graded:
-        sheets = Sheets(pictures, "graded") if pictures else None
-        with progress("graded photos", len(graded_files)) as advance:
-            graded_rows = run.evaluate_graded(
-                methods,
-                graded_files,
-                seed=seed,
-                shortest=size,
-                kinds=kinds,  # type: ignore[arg-type]
-                picture=sheets,
-                done=advance,
-            )
-        if sheets:
-            sheets.flush()
+        graded_rows = _on_graded(methods, graded_files, pictures, seed=seed, shortest=size, kinds=kinds)
         title = f"{len(graded_files)} photos of {graded}, graded with seed {seed}"
         console.print(graded_table(graded_rows, methods, title))
     files = graded_files or [content for _, content, _ in pair_names]
@@ -187,6 +172,31 @@ def evaluate(
         }
         write_atomic(json_file, json_report(settings, methods, pair_rows, graded_rows, students))
     return 0
+
+
+def _on_pairs(
+    methods: list["Method"],
+    pairs: Iterator["Pair"],
+    count: int,
+    measure: "StyleLoss | None",
+    pictures: Path | None,
+) -> list["Row"]:
+    from pcakd.evaluation.evaluate import evaluate_pairs
+    from pcakd.evaluation.report import collected
+
+    with collected(pictures, "pairs") as sheets, progress("pairs", count) as advance:
+        return evaluate_pairs(methods, pairs, measure, picture=sheets, done=advance)
+
+
+def _on_graded(
+    methods: list["Method"], files: list[Path], pictures: Path | None, **grades: Any
+) -> dict["Kind", list["Row"]]:
+    """grades: seed, shortest side and kinds, as `evaluate_graded` takes them."""
+    from pcakd.evaluation.evaluate import evaluate_graded
+    from pcakd.evaluation.report import collected
+
+    with collected(pictures, "graded") as sheets, progress("graded photos", len(files)) as advance:
+        return evaluate_graded(methods, files, picture=sheets, done=advance, **grades)
 
 
 def _models(

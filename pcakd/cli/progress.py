@@ -39,7 +39,13 @@ def open_display(label: str = "") -> Iterator[Display]:
 
 @contextmanager
 def progress(word: str, total: int) -> Iterator[Callable[[int], None]]:
-    """Show how far `total` things called `word` are: `with progress("photos", 100) as advance: advance(1)`."""
+    """Show how far `total` things called `word` are: `with progress("photos", 100) as advance: advance(1)`.
+
+    A single thing is either done or not: nothing is shown.
+    """
+    if total < 2:
+        yield lambda count: None
+        return
     done, started = 0, time.monotonic()
     with open_display() as display:
 

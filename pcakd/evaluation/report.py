@@ -2,7 +2,8 @@
 
 import io
 import json
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -153,3 +154,14 @@ class Sheets:
         write_atomic(path, buffer.getvalue())
         self.written.append(path)
         self._rows = []
+
+
+@contextmanager
+def collected(folder: Path | None, prefix: str) -> Iterator[Sheets | None]:
+    """Sheets whose last one is written when the block ends; None where no folder is given."""
+    if folder is None:
+        yield None
+        return
+    sheets = Sheets(folder, prefix)
+    yield sheets
+    sheets.flush()

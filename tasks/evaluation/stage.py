@@ -8,11 +8,11 @@ from typing import Any
 from pcakd.distillation.students import measure_student
 from pcakd.distillation.validation import middle
 from pcakd.errors import TransientError, UsageError
-from pcakd.evaluation.evaluate import evaluate_graded, evaluate_pairs, find_pairs, means, photo_files, read_pairs
+from pcakd.evaluation.evaluate import Row, evaluate_graded, evaluate_pairs, find_pairs, means, photo_files, read_pairs
 from pcakd.evaluation.graded import Kind
-from pcakd.evaluation.methods import baselines, model_methods
+from pcakd.evaluation.methods import Method, baselines, model_methods
 from pcakd.evaluation.metrics import StyleLoss
-from pcakd.evaluation.report import Sheets, json_report
+from pcakd.evaluation.report import collected, json_report
 from pcakd.photos.images import read_photo
 from pcakd.storage import open_storage, sha256_hex
 from pcakd.storage.stage import StageOutput, canonical_json
@@ -68,16 +68,11 @@ def evaluate_stage(
             methods = [*baselines(), *models]
             measured = named_teacher(teacher)
             pictures = Path(folder) / "pictures"
-            sheets = Sheets(pictures, "graded")
-            rows = evaluate_graded(methods, photo_files(graded), seed=seed, shortest=size, kinds=KINDS, picture=sheets)
-            sheets.flush()
-            pair_rows = None
-            if pairs:
-                pair_sheets = Sheets(pictures, "pairs")
-                pair_rows = evaluate_pairs(
-                    methods, read_pairs(Path(pairs)), measured and StyleLoss(measured), picture=pair_sheets
+            with collected(pictures, "graded") as sheets:
+                rows = evaluate_graded(
+                    methods, photo_files(graded), seed=seed, shortest=size, kinds=KINDS, picture=sheets
                 )
-                pair_sheets.flush()
+            pair_rows = _score_pairs(methods, Path(pairs), measured, pictures) if pairs else None
             squares = [middle(read_photo(path).rgb8) for path in photo_files(graded)]
             itself = measure_student(checkpoint, squares, [measured] if measured else [])
             scores = {kind: means(found) for kind, found in rows.items()}
@@ -103,6 +98,11 @@ def evaluate_stage(
             )
 
         return run_stage(session, output, make, report)
+
+
+def _score_pairs(methods: list[Method], pairs: Path, teacher: Teacher | None, pictures: Path) -> list[Row]:
+    with collected(pictures, "pairs") as sheets:
+        return evaluate_pairs(methods, read_pairs(pairs), StyleLoss(teacher) if teacher else None, picture=sheets)
 
 
 def report(output: StageOutput, manifest: dict[str, Any], run: Tracker) -> None:
