@@ -5,11 +5,12 @@ import os
 import socket
 import sys
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, nullcontext
 from typing import TYPE_CHECKING
 
 from pcakd.environment import setting, whole_number
 from pcakd.errors import FatalError, PcakdError, TransientError, UsageError
+from tasks.cluster.head import watched_head
 
 if TYPE_CHECKING:
     from ray.runtime_context import RuntimeContext
@@ -86,9 +87,12 @@ def ray_cluster(
         raise TransientError(
             f"no Ray cluster {where} ({(str(error) or type(error).__name__).splitlines()[0]})"
         ) from None
+    context = ray.get_runtime_context()
+    # A client of a cluster elsewhere, ray://, is told of its loss by exceptions.
+    watched = nullcontext() if address.startswith("ray://") else watched_head(context.gcs_address)
     try:
-        with project_errors():
-            yield ray.get_runtime_context()
+        with watched, project_errors():
+            yield context
     finally:
         ray.shutdown()
 
