@@ -1,6 +1,7 @@
 """`pcakd stylize`."""
 
 import re
+from collections import Counter
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
@@ -280,6 +281,8 @@ def plan_outputs(contents: tuple[Path, ...], out: Path | None, names: Sequence[P
         targets = [out / name.with_name(f"{name.stem}{_suffix(name)}") for name in names]
     else:
         targets = [name.with_name(f"{name.stem}.stylized{_suffix(name)}") for name in names]
+    if len(contents) > 1:
+        targets = _told_apart(contents, targets)
     seen: dict[Path, Path] = {}
     originals = {content.resolve() for content in contents}
     for content, target in zip(contents, targets, strict=True):
@@ -289,6 +292,17 @@ def plan_outputs(contents: tuple[Path, ...], out: Path | None, names: Sequence[P
             raise UsageError(f"{target} is a content photo; choose another --out so that it is not overwritten")
         seen[target] = content
     return targets
+
+
+def _told_apart(contents: Sequence[Path], targets: list[Path]) -> list[Path]:
+    """Of results of one name, those whose photos have other suffixes keep these: a.heic beside a.png → a.heic.png."""
+    many = {target for target, count in Counter(targets).items() if count > 1}
+    return [
+        target.with_name(f"{content.name}{target.suffix}")
+        if target in many and content.suffix.lower() != target.suffix.lower()
+        else target
+        for content, target in zip(contents, targets, strict=True)
+    ]
 
 
 def _suffix(content: Path) -> str:

@@ -294,13 +294,19 @@ def _deep(
     return with_bits(replace(shell, rgb=rgb, alpha=alpha, bits=16, profile=profile, beyond=beyond), reading)
 
 
-def _plain_tiff_photo(data: bytes, reading: Reading) -> Photo | None:
-    """Of a TIFF that Pillow does not open; None where this package's own reader does not know it either."""
+def plain_tiff_pages(data: bytes) -> list[PlainTiff]:
+    """The pages of a TIFF that this package reads itself; none where one of them is of another kind, or it is raw."""
     if raw_kind(data) is not None:
-        return None
+        return []
     found = [plain_tiff(data, number) for number in tiff_pages(data)]
     pages = [page for page in found if page is not None]
-    if not pages or len(pages) < len(found):
+    return pages if len(pages) == len(found) else []
+
+
+def _plain_tiff_photo(data: bytes, reading: Reading) -> Photo | None:
+    """Of a TIFF that Pillow does not open; None where this package's own reader does not know it either."""
+    pages = plain_tiff_pages(data)
+    if not pages:
         return None
     if sum(page.size[0] * page.size[1] for page in pages) > reading.max_pixels:
         check_pixels(pages[0].size[1], sum(page.size[0] for page in pages), reading.name, reading.max_pixels)

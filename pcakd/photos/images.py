@@ -10,7 +10,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 
 import numpy as np
-from PIL import Image
+from PIL import Image, UnidentifiedImageError
 
 from pcakd.checks import one_of
 from pcakd.environment import whole_number
@@ -24,6 +24,7 @@ from pcakd.photos.decode import (
     decoder_errors,
     open_image,
     photo_from_image,
+    plain_tiff_pages,
     refuse_raw,
     with_bits,
 )
@@ -120,7 +121,13 @@ def peek(data: bytes, name: str = "photo") -> Peeked:
         raise PhotoError(f"{name}: is empty (0 bytes)", reason="empty")
     with decoder_errors(name, data), warnings.catch_warnings():
         warnings.simplefilter("ignore")
-        image = open_image(data)
+        try:
+            image = open_image(data)
+        except UnidentifiedImageError:
+            pages = plain_tiff_pages(data)
+            if not pages:
+                raise
+            return Peeked(pages[0].size, len(pages), plain=False)
         refuse_raw(image, data, name)
         frames = len(frame_numbers(image, data))
         return Peeked((image.height, image.width), frames, frames == 1 and not is_deep(image))

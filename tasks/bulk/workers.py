@@ -211,7 +211,10 @@ def _decoded(work: Work, head: Head, fetched: Row, data: bytes) -> Carried:
             return head, data
         with _timed(row, "decode_s"):
             photo = _photo(work, head.item, data)
-        return with_photo(head, photo)
+        if photo.plain:
+            return with_photo(head, photo)
+        head.kind = "photo"
+        return head, data
     return head, b""
 
 

@@ -2,21 +2,29 @@
 
 import pickle
 from dataclasses import replace
+from pathlib import Path
 
 import numpy as np
 import pyarrow as pa
 import pytest
 from PIL import Image
 
+from pcakd.bulk.naming import output_key
 from pcakd.bulk.schema import ITEM_SCHEMA
 from pcakd.photos.images import read_photo
 from pcakd.photos.shrink import to_longest_side
+from pcakd.photos.write import FORMATS
+from pcakd.photos.write import encode as encode_whole
 from pcakd.storage import open_storage, sha256_hex
+from pcakd.stylize.options import StylizeOptions
+from pcakd.stylize.stylizer import Stylizer
 from tasks.bulk import workers
 from tasks.bulk.carried import pack, photo_of, unpack, unpack_rows, with_photo
 from tasks.bulk.pipeline import BLOCK_ITEMS, ClusterShares, cut_into_blocks
-from tasks.bulk.workers import Work, fetch, store
-from tests.corpus import bad_photos, encode, good_photos, odd_photos
+from tasks.bulk.workers import Stylize, Work, fetch, store
+from tests import kinds
+from tests.corpus import bad_photos, encode, good_photos, odd_photos, photograph
+from tests.models import random_checkpoint
 
 
 def table(*names: tuple[str, int], styles: tuple[str, ...] = ("s",)) -> pa.Table:
@@ -176,3 +184,43 @@ def test_stylizers_are_as_many_as_the_memory_has_room_for():
         return shares.stylizers
 
     assert (stylizers(8 << 30, None), stylizers(8 << 30, 1 << 30), stylizers(1 << 30, None)) == (3, 8, 1)
+
+
+@pytest.fixture(scope="module")
+def stylize():
+    """The actor's work without Ray."""
+    worker = Stylize.__new__(Stylize)
+    worker.stylizer = Stylizer(random_checkpoint(), device="cpu")
+    worker.styles = {"s": worker.stylizer.style(photograph(2))}
+    return worker
+
+
+def test_every_kind_of_photo_comes_out_as_through_python_and_what_is_refused_is_final(work, stylize):
+    good, refused = kinds.kinds(), kinds.refused()
+    for kind in good:
+        work.source.write(f"good-{kind.name}", kind.data)
+    for name, data, _, _ in refused:
+        work.source.write(f"bad-{name}", data)
+    names = sorted([f"good-{kind.name}" for kind in good] + [f"bad-{name}" for name, *_ in refused])
+    items = table(*[(name, 9) for name in names])
+    outputs = [output_key(name) for name in names]
+    items = items.set_column(items.schema.get_field_index("output"), "output", pa.array(outputs))
+    stylize.work = work
+    rows = {}
+    for block in fetch(items, work):
+        for done in stylize(block):
+            rows |= {row["key"]: row for row in unpack_rows(store(done, work))}
+    assert sorted(rows) == names
+    for name, _, reason, word in refused:
+        row = rows[f"bad-{name}"]
+        assert (row["status"], row["passing"]) == (reason, False), name
+        assert word in row["message"]
+    options = StylizeOptions(smoothing="none")
+    for kind in good:
+        row = rows[f"good-{kind.name}"]
+        assert row["status"] == "ok", (kind.name, row.get("message"))
+        assert (row["height"], row["width"]) == kind.colours.shape[:2]
+        result = stylize.stylizer.render(read_photo(kind.data), stylize.styles["s"], options)
+        encoded = encode_whole(result, FORMATS[Path(row["output"]).suffix])
+        assert work.dest.read(row["output"]) == encoded.data, kind.name
+        assert row.get("message", "") == "; ".join(encoded.notes)
