@@ -147,8 +147,9 @@ def run_here(job: Job, on_step: Callable[[StepReport], None]) -> Trainer:
     except Diverged:
         save_results(job, trainer)
         raise
-    except KeyboardInterrupt:
-        if trainer.step:  # not the state: the step that was interrupted may be half done
+    except BaseException as error:
+        # Interrupted, by Ctrl-C or a flow's own signal. Not the state: the step at work may be half done.
+        if trainer.step and not isinstance(error, Exception):
             save_model(job, trainer)
         raise
     save_results(job, trainer)

@@ -1,4 +1,5 @@
 import dataclasses
+import io
 import os
 import signal
 import subprocess
@@ -8,7 +9,7 @@ from pathlib import Path
 import pytest
 import torch
 
-from pcakd.distillation import Diverged, Trainer
+from pcakd.distillation import Diverged, Trainer, Workers
 from pcakd.errors import CheckpointError, UsageError
 from pcakd.student.network import Student
 from tests.command import ROOT
@@ -70,6 +71,68 @@ def test_every_loss_of_the_paper_is_there_and_weighs_what_the_recipe_says():
         for name, weight in {"distill": 1, "image": 100, "feature": 0.1, "perceptual": 0.5, "graded": 100}.items()
     )
     assert row["total"] == pytest.approx(wanted, rel=1e-4)
+
+
+def test_pairs_of_photos_train_all_four_levels_in_every_so_manieth_step():
+    changes = {"style_photos": 2, "style_every": 3, "style_crop": 32, "pair_steps": (0, 0, 0, 2), "joint_steps": 5}
+    trainer = make(style=2.0, structure=0.5, **changes)
+    trainer.run()
+    assert [row["step"] for row in trainer.history if "style" in row] == [1, 4, 7]
+    row = trainer.history[3]
+    named = {"distill": 1, "image": 100, "feature": 0.1, "graded": 100, "style": 2.0, "structure": 0.5}
+    assert row["total"] == pytest.approx(sum(weight * row[name] for name, weight in named.items()), rel=1e-4)
+    resumed, cut = make(style=2.0, structure=0.5, **changes), make(style=2.0, structure=0.5, **changes)
+    cut.run(until=4)
+    resumed.load_state(cut.state())
+    resumed.run()
+    torch.testing.assert_close(weights(resumed), weights(trainer), atol=1e-6, rtol=0)
+
+
+def test_training_on_pairs_lowers_their_style_loss():
+    trainer = make(style_photos=1, style_crop=32, style=5.0, structure=0.0, pair_steps=(0, 0, 0, 0), joint_steps=40)
+    trainer.run()
+    losses = [row["style"] for row in trainer.history]
+    assert sum(losses[-10:]) < sum(losses[:10])
+
+
+def test_the_judge_s_features_are_those_that_styles_are_compared_in():
+    changes = {"style_photos": 1, "style_crop": 32, "pair_steps": (0, 0, 0, 0), "joint_steps": 1}
+    alone = make(**changes)
+    other = make("vgg", **changes)
+    judge = parts.teacher("mobilenet")
+    judged = Trainer(other.recipe, other.objective.teacher, other.bases, parts.photos(), judge=judge)
+    for trainer in (alone, judged):
+        trainer.run()
+    assert judged.history[0]["structure"] == pytest.approx(alone.history[0]["structure"], rel=1e-5)
+    assert judged.history[0]["style"] != pytest.approx(alone.history[0]["style"], rel=1e-3)
+
+
+def test_the_losses_of_two_workers_average_to_those_of_one_though_their_pairs_are_uneven():
+    changes = {"style_photos": 3, "style_crop": 32, "pair_steps": (0, 0, 0, 0), "joint_steps": 4}
+    whole = make(**changes)
+    whole.start()
+    found = []
+    for workers in (Workers(), Workers(rank=0, size=2), Workers(rank=1, size=2)):
+        trainer = Trainer(whole.recipe, whole.objective.teacher, whole.bases, whole.crops.photos, workers=workers)
+        trainer.load_state(whole.state())
+        trainer.objective.train_levels((0, 1, 2, 3))
+        found.append({name: float(loss) for name, loss in trainer.objective(trainer._batch()).items()})
+    one, first, second = found
+    for name in ("style", "structure", "graded", "image", "total"):
+        assert (first[name] + second[name]) / 2 == pytest.approx(one[name], rel=1e-4), name
+
+
+def test_a_state_from_before_pairs_were_known_goes_on():
+    trainer = make()
+    trainer.run(until=2)
+    record = torch.load(io.BytesIO(trainer.state()), weights_only=True)
+    assert "style" not in record["recipe"]
+    del record["cpu_seconds"]
+    buffer = io.BytesIO()
+    torch.save(record, buffer)
+    later = make()
+    later.load_state(buffer.getvalue())
+    assert later.step == 2
 
 
 def test_a_loss_that_is_not_a_number_ends_the_run_with_the_last_good_state(monkeypatch):
