@@ -2,8 +2,7 @@
 
 import re
 from collections import Counter
-from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -11,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from pcakd.cli.options import field_option, field_options
+from pcakd.cli.progress import progress
 from pcakd.errors import EXIT_PARTIAL, FatalError, PcakdError, UsageError
 from pcakd.fields import chosen
 from pcakd.files import write_atomic
@@ -205,7 +205,7 @@ def for_each_photo(one: Callable[[Path, Path], None], photos: list[tuple[Path, P
     if len(photos) >= MANY:
         load_kernel()
     failed = 0
-    with _progress(len(photos)) as advance:
+    with progress("photos", len(photos)) as advance:
         for content, target in photos:
             try:
                 one(content, target)
@@ -216,7 +216,7 @@ def for_each_photo(one: Callable[[Path, Path], None], photos: list[tuple[Path, P
                     raise told from None
                 failed += 1
                 click.echo(f"pcakd: skipped {told}", err=True)
-            advance()
+            advance(1)
     if left_out:
         shown = ", ".join(str(path) for path in left_out[:5]) + (", ..." if len(left_out) > 5 else "")
         click.echo(f"pcakd: left out {len(left_out)} that are no photos: {shown}", err=True)
@@ -308,19 +308,3 @@ def _told_apart(contents: Sequence[Path], targets: list[Path]) -> list[Path]:
 def _suffix(content: Path) -> str:
     """GIF holds 256 colours: what came as GIF becomes PNG, unless --out says .gif."""
     return content.suffix if FORMATS.get(content.suffix.lower(), "GIF") != "GIF" else ".png"
-
-
-@contextmanager
-def _progress(total: int) -> Iterator:
-    """A progress bar on standard error for several photos, if that is a terminal."""
-    if total < 2:
-        yield lambda: None
-        return
-    from rich.console import Console
-    from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
-
-    columns = (TextColumn("stylizing"), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn())
-    console = Console(stderr=True)
-    with Progress(*columns, console=console, disable=not console.is_terminal) as progress:
-        task = progress.add_task("", total=total)
-        yield lambda: progress.advance(task)

@@ -179,7 +179,7 @@ def save_model(job: Job, trainer: Trainer) -> tuple[Student, dict[str, float]]:
     origin = Origin(
         recipe=trainer.recipe,
         teacher=job.teacher.info,
-        judge=job.judge and job.judge.info,
+        judge=job.judge.info if job.judge else None,
         photos=len(trainer.crops.photos),
         photos_licence=job.config.photos_licence,
         weights=student.parameter_count(),

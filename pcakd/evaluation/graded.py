@@ -107,9 +107,10 @@ def graded_pair(rgb: np.ndarray, kind: Kind, *, name: str, seed: int | tuple[int
 
 
 def _self_pair(rgb: np.ndarray, name: str, rng: np.random.Generator) -> GradedPair:
+    height, width = rgb.shape[:2]
     truth, style = (
         np.asarray(Image.fromarray(rgb[y : y + side, x : x + side]).resize((CROP, CROP), Image.Resampling.BICUBIC))
-        for y, x, side in apart_squares(*rgb.shape[:2], rng)
+        for y, x, side in apart_squares(height, width, rng)
     )
     return GradedPair(name, jittered(truth, rng), style, truth)
 
