@@ -7,6 +7,7 @@ Code reads them through `setting` and `whole_number`, which know no others; infr
 import os
 from collections.abc import Mapping
 from dataclasses import dataclass
+from pathlib import Path
 
 from pcakd.errors import UsageError
 
@@ -32,12 +33,12 @@ def _table(*variables: Variable) -> Mapping[str, Variable]:
 VARIABLES = _table(
     Variable(
         name="PCAKD_HOME",
-        what="local folder for tracking journals, fetched models, the embedded tracking store",
+        what="local folder for tracking journals, the embedded tracking store and, where it is set, fetched models",
         default=".local",
     ),
     Variable(
         name="PCAKD_CACHE",
-        what="local folder for what may be lost at any time: hashes of local files",
+        what="local folder for what may be lost at any time: hashes of local files, fetched models",
         default="XDG_CACHE_HOME/pcakd, else ~/.cache/pcakd",
     ),
     Variable(name="PCAKD_WORKSPACE", what="folder or s3:// prefix of stage outputs", default="PCAKD_HOME/workspace"),
@@ -89,3 +90,11 @@ def whole_number(name: str, *, unit: str = "") -> int | None:
     if not text.isdecimal() or int(text) < 1:
         raise UsageError(f"{name} is {text!r}: give a whole number{f' of {unit}' if unit else ''}, 1 or more")
     return int(text)
+
+
+def cache_folder() -> Path:
+    """PCAKD_CACHE, or the user's folder for what can be had again."""
+    if given := setting("PCAKD_CACHE"):
+        return Path(given).expanduser().absolute()
+    base = os.environ.get("XDG_CACHE_HOME", "")
+    return (Path(base) if os.path.isabs(base) else Path("~/.cache").expanduser()) / "pcakd"

@@ -7,7 +7,7 @@ import os
 from dataclasses import dataclass
 from pathlib import Path
 
-from pcakd.environment import setting
+from pcakd.environment import cache_folder, setting
 
 QUIET = {
     "DO_NOT_TRACK": "1",
@@ -46,17 +46,34 @@ class Settings:
     """MLflow tracking server, or a sqlite:/// address."""
     experiment: str
     """Name of the MLflow experiment."""
+    tracking_given: bool = False
+    """Whether the address was given, by MLFLOW_TRACKING_URI."""
+    models: Path | None = None
+    """Folder of fetched models; None: in `home`."""
 
     @classmethod
     def read(cls, *, workspace: str | None = None) -> "Settings":
         """From the environment; `workspace` counts before PCAKD_WORKSPACE."""
-        home = Path(setting("PCAKD_HOME") or ".local").expanduser().absolute()
+        given = setting("PCAKD_HOME")
+        home = Path(given or ".local").expanduser().absolute()
         place = workspace or setting("PCAKD_WORKSPACE") or str(home / "workspace")
         if not place.startswith("s3://"):
             place = os.path.abspath(os.path.expanduser(place))
         uri = setting("MLFLOW_TRACKING_URI") or embedded_uri(Path(place) if place[:5] != "s3://" else home)
         experiment = setting("PCAKD_EXPERIMENT") or "pcakd"
-        return cls(home=home, workspace=place, tracking_uri=uri, experiment=experiment)
+        return cls(
+            home=home,
+            workspace=place,
+            tracking_uri=uri,
+            experiment=experiment,
+            tracking_given=bool(setting("MLFLOW_TRACKING_URI")),
+            models=home / "models" if given else cache_folder() / "models",
+        )
+
+    @property
+    def fetched(self) -> Path:
+        """Folder of models that were fetched from a registry."""
+        return self.models or self.home / "models"
 
     @property
     def journals(self) -> Path:

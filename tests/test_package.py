@@ -3,6 +3,7 @@
 import subprocess
 import sys
 
+from tests.command import pcakd
 from tests.conftest import ROOT
 
 
@@ -24,3 +25,12 @@ def test_the_lock_file_pins_exact_versions_and_names_no_index():
     for line in lines:
         assert "==" in line, line
         assert "://" not in line, line
+
+
+def test_the_package_tells_its_version_as_the_command_does():
+    import importlib.metadata
+
+    import pcakd as package
+
+    assert package.__version__ == importlib.metadata.version("pcakd")
+    assert pcakd("--version").stdout == f"pcakd, version {package.__version__}\n"

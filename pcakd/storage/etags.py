@@ -14,7 +14,7 @@ import time
 from contextlib import suppress
 from pathlib import Path
 
-from pcakd.environment import setting
+from pcakd.environment import cache_folder
 
 NAME = "etags.sqlite"
 LARGEST = 1 << 30
@@ -69,14 +69,6 @@ def content_etag(path: Path, status: os.stat_result, data: bytes) -> str:
     etag = hashlib.sha256(data).hexdigest()
     _cache().put(path_bytes, status, etag)
     return etag
-
-
-def folder() -> Path:
-    """Where what may be lost is kept."""
-    if given := setting("PCAKD_CACHE"):
-        return Path(given).expanduser().absolute()
-    base = os.environ.get("XDG_CACHE_HOME", "")
-    return (Path(base) if os.path.isabs(base) else Path("~/.cache").expanduser()) / "pcakd"
 
 
 class EtagCache:
@@ -155,7 +147,7 @@ _opening = threading.Lock()
 def _cache() -> EtagCache:
     """This process's cache; a process that was forked off opens its own."""
     global _open_cache
-    place = folder() / NAME
+    place = cache_folder() / NAME
     with _opening:
         if _open_cache is None or _open_cache.process != os.getpid() or _open_cache.place != place:
             if _open_cache is not None and _open_cache.process == os.getpid():

@@ -160,7 +160,9 @@ def describe(error: Exception) -> str:
     if isinstance(error, ClientError):
         return f"{code_of(error)}, HTTP status {_status_of(error)}"
     if isinstance(error, boto.EndpointConnectionError):
-        return "no server answers at this address"
+        # Host and port alone: the rest of the address is the object's, and may be signed.
+        address = urlsplit(str(error.kwargs.get("endpoint_url", "")))
+        return f"no server answers at {address.scheme}://{address.netloc.rpartition('@')[2]}"
     return type(error).__name__
 
 

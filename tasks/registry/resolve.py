@@ -41,7 +41,7 @@ def resolve_model(name: str, *, settings: Settings | None = None) -> Located:
             version = str(client.get_model_version_by_alias(model, alias).version)
         found = client.get_model_version(model, version)
         # One folder a registry entry: the numbers of another registry are other models.
-        kept = settings.home / "models" / f"{model}-{version}-{found.model_id or found.run_id}.safetensors"
+        kept = settings.fetched / f"{model}-{version}-{found.model_id or found.run_id}.safetensors"
         digest = found.tags.get(DIGEST_TAG, "")
         if not _holds(kept, digest):
             uri = client.get_model_version_download_uri(model, version)

@@ -14,19 +14,27 @@ Examples:
 def send_tracking() -> int:
     """Send to MLflow what runs kept on this machine's disk while it did not answer.
 
-    The next run on this machine does the same by itself. A run whose process died ends as KILLED.
+    The next run on this machine does the same by itself. A run whose process died ends as KILLED. With
+    MLFLOW_TRACKING_URI set all go there, else each to the address that its run had.
     """
     need_pipeline("pcakd send-tracking")
     from pcakd.errors import TransientError
+    from pcakd.units import counted
     from tasks.settings import Settings, quiet_environment
     from tasks.tracking import send_leftovers
+    from tasks.tracking.tracker import shown_uri
 
     quiet_environment()
     settings = Settings.read()
-    try:
-        count = send_leftovers(settings)
-    except Exception as error:  # whatever MLflow, its store or the network come up with
-        detail = " ".join(str(error).split())[:200]
-        raise TransientError(f"MLflow does not answer ({detail}); what is kept stays in {settings.journals}") from None
-    click.echo(f"{count} runs sent" if count else "nothing was waiting")
+    done = send_leftovers(settings)
+    if done.sent or not done.kept:
+        click.echo(f"{counted(done.sent, 'run')} sent" if done.sent else "nothing was waiting")
+    if done.kept:
+        uri, (count, said) = next(iter(done.kept.items()))
+        more = sum(number for number, _ in done.kept.values()) - count
+        raise TransientError(
+            f"{counted(count, 'run')} still waiting: MLflow at {shown_uri(uri)} does not answer ({said})"
+            + (f", nor do others that {more} more wait for" if more else "")
+            + f"; kept in {settings.journals}, set MLFLOW_TRACKING_URI to send them elsewhere"
+        )
     return 0

@@ -87,17 +87,19 @@ class Sent:
     """Bytes of the journal."""
     runs: dict[str, str] = field(default_factory=dict)
     """Run here → MLflow run."""
+    uri: str = ""
+    """Where to; empty in records of before: the journal's own address."""
 
     @classmethod
     def load(cls, folder: Path) -> "Sent":
         try:
             record = json.loads((folder / SENT).read_text())
-            return cls(offset=record["offset"], runs=record["runs"])
+            return cls(offset=record["offset"], runs=record["runs"], uri=record.get("uri", ""))
         except (OSError, ValueError, KeyError):
             return cls()
 
     def save(self, folder: Path) -> None:
-        write_atomic(folder / SENT, json.dumps({"offset": self.offset, "runs": self.runs}).encode())
+        write_atomic(folder / SENT, json.dumps({"offset": self.offset, "runs": self.runs, "uri": self.uri}).encode())
 
 
 def read_events(folder: Path, offset: int = 0) -> Iterator[tuple[dict[str, Any], int]]:

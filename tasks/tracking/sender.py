@@ -22,13 +22,16 @@ _HOPELESS = {"INVALID_PARAMETER_VALUE", "RESOURCE_DOES_NOT_EXIST", "INVALID_STAT
 
 
 class Sender:
-    """Of one journal, for one thread at a time."""
+    """Of one journal, for one thread at a time. uri: where to, instead of the address that the journal names."""
 
-    def __init__(self, folder: Path) -> None:
+    def __init__(self, folder: Path, *, uri: str = "") -> None:
         self.folder = folder
-        self.sent = Sent.load(folder)
         header, _ = next(read_events(folder))
-        self.uri: str = header["uri"]
+        self.uri: str = uri or header["uri"]
+        sent = Sent.load(folder)
+        # What another server was sent is not there: from the beginning. The same one at a new address knows its runs.
+        self.sent = sent if (sent.uri or header["uri"]) == self.uri else Sent()
+        self.sent.uri = self.uri
         self.experiment: str = header["experiment"]
         self._client: Any = None
         self._experiment_id = ""

@@ -7,7 +7,7 @@ import time
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager, suppress
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 from tasks.settings import Settings
 from tasks.tracking.journal import Journal
@@ -17,6 +17,8 @@ logger = logging.getLogger(__name__)
 
 SEND_EVERY_S = 5.0
 AGAIN_AT_MOST_S = 60.0
+LEFTOVERS_S = 5.0
+"""How long the end of a run waits for what earlier ones left to be sent."""
 LAST_TRY_S = 20.0
 """How long the end of a run waits for an MLflow that does not answer."""
 
@@ -86,9 +88,12 @@ class _Session:
         self._state = threading.Condition()
         self._away_since: float | None = None
         self._thread = threading.Thread(target=self._work, name="pcakd-tracking", daemon=True)
+        # Of its own: a journal that cannot be sent must not keep this run's from being.
+        self._leftovers = threading.Thread(target=self._send_leftovers, name="pcakd-leftovers", daemon=True)
 
     def start(self) -> None:
         self._thread.start()
+        self._leftovers.start()
 
     def add(self, event: dict[str, Any]) -> None:
         with self._state:
@@ -127,6 +132,8 @@ class _Session:
     def finish(self) -> None:
         """Give the sender a last moment; what is not sent by then is sent by the next process."""
         sent = self.flush(LAST_TRY_S)
+        if sent:  # MLflow answers, so what is left behind goes quickly, if at all
+            self._leftovers.join(LEFTOVERS_S)
         self._stop.set()
         self._wake.set()
         self._thread.join(LAST_TRY_S)
@@ -142,7 +149,6 @@ class _Session:
         self.journal.close()
 
     def _work(self) -> None:
-        leftovers = True
         wait = SEND_EVERY_S
         while not self._stop.is_set():
             with self._state:
@@ -150,14 +156,11 @@ class _Session:
             try:
                 if target > self._done:
                     self.sender.send()
-                self._back()
+                    self._back()
                 wait = SEND_EVERY_S
                 with self._state:
                     self._done = target
                     self._state.notify_all()
-                if leftovers and not self._stop.is_set():
-                    leftovers = False
-                    send_leftovers(self.settings)
             except Exception as error:  # whatever MLflow, its store or the network come up with
                 self._away(error)
                 wait = min(wait * 2, AGAIN_AT_MOST_S)
@@ -165,6 +168,16 @@ class _Session:
                 self._wake.clear()
                 if wait > SEND_EVERY_S and not self._stop.is_set():
                     self._stop.wait(1.0)  # somebody waits for it, but it has just failed
+
+    def _send_leftovers(self) -> None:
+        for uri, (count, said) in send_leftovers(self.settings).kept.items():
+            logger.warning(
+                "%d earlier runs still wait for MLflow at %s, which does not answer (%s); set MLFLOW_TRACKING_URI to "
+                "send them elsewhere",
+                count,
+                shown_uri(uri),
+                said,
+            )
 
     def _away(self, error: Exception) -> None:
         if self._away_since is None:
@@ -178,16 +191,31 @@ class _Session:
 
     def _back(self) -> None:
         if self._away_since is not None:
-            logger.warning("MLflow answers again after %.0f s; all is sent", time.monotonic() - self._away_since)
+            logger.warning(
+                "MLflow answers again after %.0f s; what this run tracked till now is sent",
+                time.monotonic() - self._away_since,
+            )
             self._away_since = None
 
 
-def send_leftovers(settings: Settings) -> int:
-    """Send the journals whose process is gone, ending their open runs as KILLED; how many.
+class Leftovers(NamedTuple):
+    """What became of the journals of processes that are gone.
 
-    Raises what MLflow raises when it is away.
+    sent: how many. kept: the address that a journal waits for → (how many, what MLflow said).
+    """
+
+    sent: int
+    kept: dict[str, tuple[int, str]]
+
+
+def send_leftovers(settings: Settings) -> Leftovers:
+    """Send the journals whose process is gone, ending their open runs as KILLED.
+
+    They go to the address that MLFLOW_TRACKING_URI gives now, else each to its own. One that cannot be sent stays, and
+    keeps no other from being sent; an address that did not answer once is not asked again.
     """
     count = 0
+    kept: dict[str, tuple[int, str]] = {}
     for folder in sorted(settings.journals.glob("*/")):
         journal = None
         with suppress(OSError):
@@ -195,19 +223,24 @@ def send_leftovers(settings: Settings) -> int:
         if journal is None:
             continue
         try:
-            sender = Sender(journal.folder)
+            sender = Sender(journal.folder, uri=settings.tracking_uri if settings.tracking_given else "")
         except (StopIteration, KeyError):  # its process died before the first line was whole
             journal.remove()
             continue
+        waiting, said = kept.get(sender.uri, (0, ""))
         try:
-            sender.send()
-            sender.close_as("KILLED")
-        except BaseException:
+            if not waiting:
+                sender.send()
+                sender.close_as("KILLED")
+        except Exception as error:  # whatever MLflow, its store or the network come up with
+            said = " ".join(str(error).split())[:200]
+        if said:
+            kept[sender.uri] = (waiting + 1, said)
             journal.close()
-            raise
+            continue
         journal.remove()
         count += 1
-    return count
+    return Leftovers(count, kept)
 
 
 def shown_uri(uri: str) -> str:

@@ -131,3 +131,9 @@ def test_the_requester_pays_where_that_is_asked_for(bucket, monkeypatch):
 def test_a_destination_bucket_that_is_not_there_is_found_before_anything_is_done(bucket, s3_server):
     with pytest.raises(NotFoundError, match="no-such-bucket-here"):
         open_places(f"s3://{bucket}/in", "s3://no-such-bucket-here/out")
+
+
+def test_a_server_that_does_not_answer_is_named_without_the_objects_address():
+    storage = s3.S3Storage("bucket", endpoint="http://127.0.0.1:9", policy=RetryPolicy(attempts=1))
+    with pytest.raises(TransientError, match=r"no server answers at http://127\.0\.0\.1:9[);]"):
+        storage.read("a")

@@ -192,6 +192,17 @@ def test_a_file_that_is_not_the_one_registered_is_fetched_again_and_never_used(s
         stored.write_bytes(whole)
 
 
+def test_without_a_home_fetched_models_go_to_the_users_cache_and_not_to_the_folder_one_stands_in(
+    settings, champion, tmp_path, monkeypatch
+):
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.delenv("PCAKD_HOME", raising=False)
+    monkeypatch.setenv("PCAKD_CACHE", str(tmp_path / "cache"))
+    monkeypatch.setenv("MLFLOW_TRACKING_URI", settings.tracking_uri)
+    assert resolve_model(champion.uri).path.parent == tmp_path / "cache" / "models"
+    assert [path.name for path in tmp_path.iterdir()] == ["cache"]
+
+
 @pytest.mark.parametrize(
     ("name", "message"),
     [

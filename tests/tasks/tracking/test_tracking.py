@@ -1,9 +1,11 @@
 """Tracking against a real MLflow on SQLite, in this process and in killed ones."""
 
+import json
 import logging
 import subprocess
 import sys
 import threading
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -12,13 +14,16 @@ from mlflow import MlflowClient
 from tasks.settings import Settings, embedded_uri
 from tasks.tracking import open_tracker, send_leftovers
 from tasks.tracking.journal import Journal, read_events
+from tasks.tracking.store import prepare_store
 from tests.command import pcakd
 
 
 @pytest.fixture(scope="module")
 def store(tmp_path_factory) -> str:
     """One SQLite store for the module: its tables take seconds to make."""
-    return embedded_uri(tmp_path_factory.mktemp("store"))
+    uri = embedded_uri(tmp_path_factory.mktemp("store"))
+    prepare_store(uri, "prepared")
+    return uri
 
 
 @pytest.fixture
@@ -76,11 +81,8 @@ def test_with_mlflow_away_the_work_goes_on_and_the_next_process_sends_what_was_k
         run.file("a.txt", b"kept")
         assert run.mlflow_run(timeout_s=1.0) is None
     assert "does not answer; what was tracked waits" in caplog.text
-    (folder,) = away.journals.iterdir()
-    # The server comes back, at another address for this test's sake.
-    lines = (folder / "journal.jsonl").read_text()
-    (folder / "journal.jsonl").write_text(lines.replace(away.tracking_uri, settings.tracking_uri))
-    assert send_leftovers(settings) == 1
+    assert send_leftovers(replace(away, tracking_given=True)).kept.keys() == {away.tracking_uri}
+    assert send_leftovers(replace(settings, tracking_given=True)) == (1, {})
     run = runs_of(settings)["lonely"]
     assert run.info.status == "FINISHED"
     assert run.data.metrics == {"loss": 1.0}
@@ -106,7 +108,7 @@ def test_what_a_killed_process_tracked_is_sent_by_the_next_one_and_its_run_ends_
     code = KILLED.format(home=str(settings.home), uri=settings.tracking_uri, experiment=settings.experiment, sent=sent)
     done = subprocess.run([sys.executable, "-c", code], check=False, cwd=Path(__file__).parents[3])
     assert done.returncode == -9
-    assert send_leftovers(settings) == 1
+    assert send_leftovers(settings).sent == 1
     (run,) = runs_of(settings).values()
     assert run.info.status == "KILLED"
     history = MlflowClient(settings.tracking_uri).get_metric_history(run.info.run_id, "loss")
@@ -115,7 +117,7 @@ def test_what_a_killed_process_tracked_is_sent_by_the_next_one_and_its_run_ends_
 
 def test_a_journal_in_use_is_left_alone(settings):
     with open_tracker(settings, "busy"):
-        assert send_leftovers(settings) == 0
+        assert send_leftovers(settings).sent == 0
 
 
 def test_a_journal_sent_twice_gives_one_run_with_each_metric_once(settings):
@@ -126,7 +128,7 @@ def test_a_journal_sent_twice_gives_one_run_with_each_metric_once(settings):
         journal.append({"op": "metrics", "run": "same", "rows": [["loss", 0.5, 7, 2000]]})
         journal.append({"op": "params", "run": "same", "values": {"a": "1"}})
         journal.close()
-        assert send_leftovers(settings) == 1, attempt
+        assert send_leftovers(settings).sent == 1, attempt
     (run,) = runs_of(settings).values()
     assert len(MlflowClient(settings.tracking_uri).get_metric_history(run.info.run_id, "loss")) == 1
 
@@ -167,16 +169,50 @@ def test_many_threads_may_track_at_once(settings):
 
 @pytest.mark.slow
 def test_the_command_sends_what_is_kept_or_says_in_one_line_why_not(settings):
-    settings.journals.mkdir(parents=True)
-    journal = Journal.create(settings.journals, {"uri": "http://127.0.0.1:9", "experiment": settings.experiment})
-    journal.append({"op": "run", "run": "x", "parent": None, "name": "one", "time": 1000, "tags": {}})
-    journal.close()
-    environment = {"PCAKD_HOME": str(settings.home), "MLFLOW_TRACKING_URI": settings.tracking_uri}
-    away = pcakd("send-tracking", MLFLOW_HTTP_REQUEST_MAX_RETRIES="0", **environment)
+    leave_journal(settings, "http://127.0.0.1:9")
+    environment = {"PCAKD_HOME": str(settings.home), "MLFLOW_HTTP_REQUEST_MAX_RETRIES": "0"}
+    away = pcakd("send-tracking", **environment)
     assert away.returncode == 4
     assert len(away.stderr.strip().splitlines()) == 1
-    lines = (journal.folder / "journal.jsonl").read_text()
-    (journal.folder / "journal.jsonl").write_text(lines.replace("http://127.0.0.1:9", settings.tracking_uri))
+    assert "1 run still waiting: MLflow at http://127.0.0.1:9 does not answer" in away.stderr
+    environment["MLFLOW_TRACKING_URI"] = settings.tracking_uri
     done = pcakd("send-tracking", **environment)
-    assert (done.returncode, done.stdout) == (0, "1 runs sent\n")
+    assert (done.returncode, done.stdout) == (0, "1 run sent\n")
     assert "nothing was waiting" in pcakd("send-tracking", **environment).stdout
+
+
+def leave_journal(settings: Settings, uri: str, name: str = "one") -> Path:
+    """What a process that could not reach an address leaves behind."""
+    settings.journals.mkdir(parents=True, exist_ok=True)
+    journal = Journal.create(settings.journals, {"uri": uri, "experiment": settings.experiment})
+    journal.append({"op": "run", "run": name, "parent": None, "name": name, "time": 1000, "tags": {}})
+    journal.append({"op": "metrics", "run": name, "rows": [["loss", 0.5, 7, 2000]]})
+    journal.close()
+    return journal.folder
+
+
+def test_a_journal_for_a_dead_address_keeps_neither_another_nor_a_later_run_from_being_sent(
+    settings, caplog, monkeypatch
+):
+    monkeypatch.setenv("MLFLOW_HTTP_REQUEST_MAX_RETRIES", "0")
+    dead = "http://127.0.0.1:9"
+    folders = {leave_journal(settings, dead, f"dead {number}") for number in range(2)}
+    leave_journal(settings, settings.tracking_uri, "good")
+    with caplog.at_level(logging.WARNING), open_tracker(settings, "later") as run:
+        run.metrics({"loss": 1.0}, step=0)
+        run._session._leftovers.join(30)
+        assert run.flush()
+    runs = runs_of(settings)
+    assert runs["later"].info.status == "FINISHED"
+    assert runs["good"].info.status == "KILLED"
+    assert set(settings.journals.iterdir()) == folders
+    assert f"2 earlier runs still wait for MLflow at {dead}" in caplog.text
+    assert "the work goes on" not in caplog.text
+
+
+def test_a_journal_that_another_server_had_in_part_is_sent_from_its_beginning(settings):
+    folder = leave_journal(settings, "http://127.0.0.1:9")
+    lines = (folder / "journal.jsonl").read_bytes()
+    (folder / "sent.json").write_text(json.dumps({"offset": len(lines) - 5, "runs": {"one": "an id of there"}}))
+    assert send_leftovers(replace(settings, tracking_given=True)) == (1, {})
+    assert runs_of(settings)["one"].data.metrics == {"loss": 0.5}
