@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from pcakd.cli.options import field_option
+from pcakd.cli.options import field_option, field_options
 from pcakd.cli.progress import progress
 from pcakd.errors import TransientError, UsageError
 from pcakd.stylize.options import MachineLimits, StylizeOptions
@@ -63,7 +63,7 @@ STUDENT_PHOTOS = 16
     default=("auto",),
     help="As in `pcakd stylize`; repeated, every model runs with each.",
 )
-@field_option(StylizeOptions, "transform")
+@field_options(StylizeOptions, "transform", "balance")
 @field_option(StylizeOptions, "smoothing")
 @click.option(
     "--teacher",
@@ -101,6 +101,7 @@ def evaluate(
     compat: tuple[str, ...],
     render: tuple[str, ...],
     transform: str,
+    balance: float,
     smoothing: str,
     teacher: str | None,
     own_teachers: tuple[str, ...],
@@ -141,7 +142,7 @@ def evaluate(
     pair_names = find_pairs(pairs)[:limit] if pairs else []
     graded_files = photo_files(graded)[:limit] if graded else []
     teachers = [load_teacher(name) for name in own_teachers]
-    methods = [*baselines(), *_models((model, *against), compat, render, transform, smoothing, device)]
+    methods = [*baselines(), *_models((model, *against), compat, render, transform, balance, smoothing, device)]
     # A table on a pipe is as wide as it needs to be.
     console = Console() if Console().is_terminal else Console(width=240)
     pair_rows = graded_rows = measure = None
@@ -163,6 +164,7 @@ def evaluate(
     if json_file:
         settings: dict[str, Any] = {
             "transform": transform,
+            "balance": balance,
             "smoothing": smoothing,
             "render": list(render),
             "teacher": {"name": measure.teacher.info.name, "digest": measure.teacher.digest} if measure else None,
@@ -204,6 +206,7 @@ def _models(
     compats: tuple[str, ...],
     renders: tuple[str, ...],
     transform: str,
+    balance: float,
     smoothing: str,
     device: str,
 ) -> list["Method"]:
@@ -218,6 +221,7 @@ def _models(
         for compat, render in product(compats, renders):
             options = StylizeOptions(
                 transform=transform,  # type: ignore[arg-type]
+                balance=balance,
                 smoothing=smoothing,  # type: ignore[arg-type]
                 compat=compat,  # type: ignore[arg-type]
                 render=render,  # type: ignore[arg-type]
