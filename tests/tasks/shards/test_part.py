@@ -12,6 +12,7 @@ from pcakd.shards.schema import SHARD_SCHEMA
 from pcakd.storage import LocalStorage, open_storage
 from pcakd.storage.parquet import read_parquet
 from tasks.shards.part import PartJob, do_part, outcome_file, photos_file, run_part
+from tests import kinds
 from tests.corpus import bad_photos, good_photos, odd_photos
 
 
@@ -49,6 +50,24 @@ def test_every_object_has_one_row_with_its_status(source, tmp_path):
     assert all(row["source_uri"] == source.uri(row["key"]) for row in photos)
     assert read_parquet(job.work, outcome_file("0000000")) == result.outcome
     assert do_part(job, part, frozenset(), True).outcome == result.outcome
+
+
+def test_what_is_no_photo_by_its_name_is_left_out_without_being_fetched(tmp_path):
+    source = open_storage(tmp_path / "source")
+    for name in (".DS_Store", "a.jpg", "a.jpg.json", "claims.jpg"):
+        source.write(name, good_photos(1)[0].data if name == "a.jpg" else b"x")
+    part = Part(number=0, entries=list(source.list()))
+    for name in (".DS_Store", "a.jpg.json"):
+        source.delete(name)
+    rows = {row["key"]: row["status"] for row in run_part(make_job(source, tmp_path), part).outcome.to_pylist()}
+    assert rows == {".DS_Store": "left-out", "a.jpg": "ok", "a.jpg.json": "left-out", "claims.jpg": "not-an-image"}
+
+
+def test_of_a_file_with_several_pictures_the_row_says_which_was_taken(tmp_path):
+    source = open_storage(tmp_path / "source")
+    source.write("moving.gif", kinds.animation("GIF"))
+    [row] = run_part(make_job(source, tmp_path), Part(number=0, entries=list(source.list()))).outcome.to_pylist()
+    assert (row["status"], row["detail"]) == ("ok", "the first of 3 pictures in it")
 
 
 class Faulty(LocalStorage):
