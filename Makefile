@@ -62,6 +62,7 @@ test-fast: $(STAMP)  ## Run the fast tests (under 2 minutes)
 	$(BIN)/python -m pytest -m "not slow" $(FAST)
 
 bench: $(STAMP)  ## Measure speed and memory; results in build/benchmarks/ (BENCH="--sizes 1280x720" for less)
+	$(BIN)/python -m benchmarks.looks $(LOOKS)
 	$(BIN)/python -m benchmarks.performance $(BENCH)
 
 lock: $(STAMP)  ## Renew requirements.lock from pyproject.toml
