@@ -31,7 +31,10 @@ if TYPE_CHECKING:
 SELECTION = ("include", "exclude", "limit", "overwrite")
 """Fields that say which objects a run takes, not what becomes of one: they are no part of the job's id, so that
 a run with another --limit or glob goes on with the same ledger. The manifest's content is another of these."""
-NO_IDENTITY = (*SELECTION, "source", "dest", "styles", "combine", "weights", "manifest", "model", "template", "compat")
+NO_IDENTITY = (
+    *(*SELECTION, "source", "dest", "styles", "combine", "weights", "manifest", "model", "template", "compat"),
+    "restyle",
+)
 """Fields that the job's id does not hold as they are: a selection, or what it holds in another form."""
 FIRST_FIELDS = ("transform", "strength", "smoothing", "precision", "format", "quality", "max_side")
 """What the ids of the first jobs were made of. A field that came later is part of an id only where it is not at its
@@ -64,6 +67,9 @@ class BucketJob(WriteOptions, ModelChoice, StylizeOptions):
     """Take only the first so many objects, in the order of their keys."""
     overwrite: Literal["skip", "replace", "fail"] = "skip"
     """skip: leave results of unchanged objects; replace: make all again; fail: keep what this job did not write."""
+    restyle: bool = False
+    """Where the model's alias names another version than the destination was begun with: take that one, and make all
+    results again; not given: the version of before goes on."""
 
     template: str = ""
     """Names of results, of {key} {dir} {stem} {ext} {style}; not given: {dir}{stem}{ext}, with several styles

@@ -68,7 +68,7 @@ Exit codes: 0 done, 2 usage, 3 some photos failed (the report says which and why
 @field_option(BucketJob, "manifest", metavar="PLACE")
 @field_option(BucketJob, "include", metavar="GLOB")
 @field_option(BucketJob, "exclude", metavar="GLOB")
-@field_options(BucketJob, "limit", "overwrite")
+@field_options(BucketJob, "limit", "overwrite", "restyle")
 @field_options(BucketJob, "model", *StylizeOptions.__dataclass_fields__, "precision")
 @field_option(BucketJob, "template", metavar="T")
 @field_options(BucketJob, "format", *WriteOptions.__dataclass_fields__, "max_side")
@@ -108,11 +108,13 @@ def read_job(ctx: click.Context, job_file: Path | None, values: dict[str, Any]) 
 
 
 def _dry_run(job: BucketJob) -> int:
-    from pcakd.bulk.job import look_up
+    from pcakd.bulk.followed import follow
     from pcakd.bulk.plan import dry_run
-    from pcakd.storage import shown
+    from pcakd.storage import open_places, shown
 
-    plan = dry_run(look_up(job))
+    _, dest = open_places(job.source, job.dest)
+    resolved, _ = follow(job, dest, tell=_moved)
+    plan = dry_run(resolved)
     click.echo("\n".join(plan.tally.lines()))
     click.echo(
         f"{counted(plan.items, 'result')} by {plan.model}, in style {', '.join(job.style_specs())}; job {plan.job_id}"
@@ -124,6 +126,10 @@ def _dry_run(job: BucketJob) -> int:
     if plan.finished:
         click.echo(f"{plan.finished:,} of them an earlier run has finished")
     return EXIT_OK
+
+
+def _moved(words: str) -> None:
+    click.echo(f"pcakd: {words}", err=True)
 
 
 def _run(job: BucketJob, options: RunOptions) -> int:
@@ -142,6 +148,7 @@ def _run(job: BucketJob, options: RunOptions) -> int:
                 progress=progress,
                 waiting=lambda who: click.echo(waiting_for(who, "this job"), err=True),
                 reported=written.append,
+                moved=_moved,
             )
     except BaseException:
         for one in written:

@@ -12,7 +12,8 @@ from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import Any
 
-from pcakd.bulk.job import BucketJob, Resolved, RunOptions, look_up
+from pcakd.bulk.followed import follow
+from pcakd.bulk.job import BucketJob, Resolved, RunOptions
 from pcakd.bulk.ledger import Ledger, Snapshot
 from pcakd.bulk.report import PAGE, Report, RunInfo, write_report
 from pcakd.bulk.totals import Totals
@@ -61,11 +62,13 @@ def stylize_bucket(
     holder: str = "a run",
     waiting: Callable[[str], None] = lambda who: None,
     reported: Callable[[Report], None] = lambda report: None,
+    moved: Callable[[str], None] = lambda words: None,
 ) -> BucketReport:
     """Run a job to its end.
 
     progress: told of what is done, entered by the caller. holder: what others are told who wait for this run;
     waiting: told once whom this run waits for. reported: given what the report of this run is, however it ended.
+    moved: told where the model's alias has moved and the version of before goes on.
 
     Raises UsageError, AccessError and NotFoundError for what cannot be used at all; once it works, TransientError
     when the storage is away or too many items failed, FatalError when credentials are refused. What is done by
@@ -77,8 +80,9 @@ def stylize_bucket(
     source, dest = open_places(job.source, job.dest)
     EngineSettings(precision=job.precision, memory_limit=options.memory_limit)
     progress.doing("reading model and styles")
-    resolved = look_up(job)
+    resolved, begin = follow(job, dest, tell=moved)
     ledger = Ledger.open(dest, resolved)
+    begin()
     with lease(ledger.root, LEASE, holder=holder, waiting=waiting) as held:
         progress.doing("listing")
         snapshot = ledger.begin(source)

@@ -28,6 +28,11 @@ def stylize_stage(session: Session, **options: Any) -> BucketReport:
     options: the fields of `BucketJob` and `RunOptions`.
     """
     job, how = chosen(BucketJob, options), chosen(RunOptions, options)
+
+    def moved(words: str) -> None:
+        session.log.warning("%s", words)
+        run.tags({"pcakd.alias_moved": words})
+
     with (
         session.tracker.child("stylize-bucket") as run,
         StageProgress("stylize-bucket", "Stylizing") as tell,
@@ -42,6 +47,7 @@ def stylize_stage(session: Session, **options: Any) -> BucketReport:
                 holder=session.holder,
                 waiting=lambda who: session.log.info("%s", waiting_for(who, job.dest)),
                 reported=lambda report: _log_report(report, run),
+                moved=moved,
             )
         except TooManyFailedError as error:
             raise FatalError(str(error)) from None  # trying again at once would go over the same limit
