@@ -6,6 +6,7 @@ from itertools import accumulate
 from typing import NamedTuple
 
 import numpy as np
+import pyarrow as pa
 
 from pcakd.distillation.data import Cached, FolderPhotos, PhotoSet
 from pcakd.errors import UsageError
@@ -20,10 +21,11 @@ GROUPS_KEPT = 32
 
 
 class Group(NamedTuple):
-    """Where a row group is."""
+    """Where a row group is, and which of its rows count."""
 
     file: str
     number: int
+    counting: np.ndarray
 
 
 class ShardPhotos:
@@ -35,9 +37,13 @@ class ShardPhotos:
         rows: list[int] = []
         for shard in dataset.shards(split):
             with open_parquet(dataset.storage, shard.file) as file:
+                first = 0
                 for number in range(file.num_row_groups):
-                    self.groups.append(Group(shard.file, number))
-                    rows.append(file.metadata.row_group(number).num_rows)
+                    count = file.metadata.row_group(number).num_rows
+                    counting = shard.counting(first, count)
+                    first += count
+                    self.groups.append(Group(shard.file, number, counting))
+                    rows.append(len(counting))
         self.ends = list(accumulate(rows))
         self.kept: OrderedDict[int, list[bytes]] = OrderedDict()
 
@@ -57,7 +63,7 @@ class ShardPhotos:
         if group not in self.kept:
             with open_parquet(self.dataset.storage, self.groups[group].file) as file:
                 table = file.read_row_group(self.groups[group].number, columns=["image"], use_threads=False)
-            self.kept[group] = table.column("image").to_pylist()
+            self.kept[group] = table.column("image").take(pa.array(self.groups[group].counting)).to_pylist()
             if len(self.kept) > GROUPS_KEPT:
                 self.kept.popitem(last=False)
         self.kept.move_to_end(group)

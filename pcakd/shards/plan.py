@@ -81,6 +81,12 @@ class Photos:
         )
 
     @classmethod
+    def none(cls) -> "Photos":
+        """No photo."""
+        kinds = {"part": np.int32, "row": np.int32, "split": np.int8, "size": np.int64, "sha256": "S32"}
+        return cls(**{name: np.zeros(0, kind) for name, kind in kinds.items()})
+
+    @classmethod
     def joined(cls, parts: "Sequence[Photos]") -> "Photos":
         """The photos of several parts, in the order given."""
         names = [column.name for column in fields(cls)]

@@ -37,10 +37,11 @@ OUTCOME_SCHEMA = pa.schema(
         pa.field("source_height", pa.int32()),
         pa.field("bytes", pa.int64()),
         pa.field("sha256", pa.string()),
+        pa.field("source_sha256", pa.string()),
     ]
 )
 """What became of one object. status: see `pcakd.photos.outcomes`; detail: the reason in words; split, sizes, bytes,
-sha256: of photos that are ok."""
+sha256: of photos that are ok; source_sha256: of the object's own bytes, null in tables of before it was kept."""
 
 OBJECTS_SCHEMA = pa.schema([*OUTCOME_SCHEMA, pa.field("shard", pa.string()), pa.field("duplicate_of", pa.string())])
 """One row for every object of the listing. shard: the file that holds the photo; duplicate_of: the key that does."""

@@ -104,10 +104,6 @@ class Storage(ABC):
         """Whether an object as it is listed now is the one that was listed with this size and ETag."""
         return (now.size, now.etag) == (size, etag)
 
-    def former(self, entry: ObjectInfo) -> ObjectInfo:
-        """An object as earlier versions listed it: keys of what they made were taken of that."""
-        return entry
-
     def open(self, key: str) -> "ObjectReader":
         """A seekable file that fetches only the ranges that are read. Raises NotFoundError."""
         return ObjectReader(self, key)

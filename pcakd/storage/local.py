@@ -137,13 +137,6 @@ class LocalStorage(Storage):
         except OSError:
             return False
 
-    def former(self, entry: ObjectInfo) -> ObjectInfo:
-        try:
-            status = os.stat(self._path(entry.key))
-        except OSError:
-            return entry
-        return ObjectInfo(key=entry.key, size=status.st_size, etag=former_etag(status), mtime=status.st_mtime)
-
     def read_with_info(self, key: str) -> tuple[bytes, ObjectInfo]:
         path = self._path(key)
 

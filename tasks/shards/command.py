@@ -23,6 +23,10 @@ S3: AWS_ACCESS_KEY_ID, AWS_SECRET_ACCESS_KEY, AWS_REGION as usual; PCAKD_S3_ENDP
 for a server that is not AWS. Ray: RAY_ADDRESS attaches to a cluster, otherwise one is
 started on this machine for the run.
 
+The same command again takes in what is new or changed in SRC and drops what has gone;
+finished shards stay as they are, and so do older generations.
+
+\b
 Interrupted? The same command goes on where it stopped, and the result is the same
 to the byte. DEST then holds train/ and val/ with the shards, objects.parquet with one
 row for every object of SRC, stats.json, overview.png and, last, manifest.json."""
@@ -81,7 +85,7 @@ def _summary(report, dest: str, retried: bool) -> None:
         rate = report.processed / report.seconds
         click.echo(f"{report.processed:,} objects in {report.seconds:.1f} s, {rate:,.1f} photos/s")
     else:
-        click.echo("finished before; nothing to do")
+        click.echo("nothing new; nothing to do")
     if retried:
         click.echo(f"retried: {report.recovered:,} photos recovered")
     elif report.may_pass:

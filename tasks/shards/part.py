@@ -8,6 +8,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 import pyarrow as pa
+import pyarrow.compute as pc
 
 from pcakd.errors import PcakdError, TransientError
 from pcakd.photos.leftovers import is_left_out
@@ -16,15 +17,19 @@ from pcakd.shards.plan import Part
 from pcakd.shards.prepare import PreparedPhoto, prepare_photo
 from pcakd.shards.schema import OUTCOME_SCHEMA, SPLITS, split_of
 from pcakd.shards.tables import write_shard
-from pcakd.storage import LocalStorage, ObjectInfo, Storage, shown
+from pcakd.storage import LocalStorage, ObjectInfo, Storage, sha256_hex, shown
 from pcakd.storage.keys import text
-from pcakd.storage.parquet import read_parquet, write_parquet
+from pcakd.storage.parquet import open_parquet, read_parquet, write_parquet
 
 READ_AHEAD_BYTES = 64 << 20
 READ_AHEAD_OBJECTS = 16
 
 OUTAGE = 8
 """So many objects in a row that cannot be reached are an outage of the storage, not of the objects."""
+
+
+Known = dict[str, dict[str, Any]]
+"""Hash of an object's bytes → the row of the photo that an older shard holds of it."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -40,6 +45,8 @@ class PartJob:
     quality: int
     val_fraction: float
     max_pixels: int
+    shards: Storage | None = None
+    """Where the photos of older generations are."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -48,11 +55,13 @@ class PartResult:
 
     outcome: table of OUTCOME_SCHEMA, a row an object, in the order of the listing.
     seconds: spent waiting for "fetch", in "decode", "resize", "encode", "write", and in "all".
+    decoded: photos that had to be decoded.
     """
 
     number: int
     outcome: pa.Table
     seconds: dict[str, float] = field(default_factory=dict)
+    decoded: int = 0
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -78,23 +87,27 @@ def outcome_file(name: str) -> str:
     return f"parts/{name}.outcome.parquet"
 
 
-def run_part(job: PartJob, part: Part, poison: frozenset[str] = frozenset()) -> PartResult:
+def run_part(job: PartJob, part: Part, poison: frozenset[str] = frozenset(), known: Known | None = None) -> PartResult:
     """Work through a part and write it; its outcome file, written last, makes it finished.
 
     poison: keys that ended a worker before; they are marked "crashed", not touched.
+    known: photos that older shards hold by the hash of their objects: a file of the same bytes is not decoded again.
     Raises AccessError when the credentials are refused, TransientError in an outage.
     """
     started = time.perf_counter()
     seconds: dict[str, float] = defaultdict(float)
     outcome: list[dict[str, Any]] = []
+    decoded = 0
     photos: dict[str, list[dict[str, Any]]] = {split: [] for split in SPLITS}
     for entry, fetched in _watched(job.source, _read_ahead(job.source, part.entries, poison, seconds)):
         row = {"key": text(entry.key), "size": entry.size, "etag": entry.etag, "mtime": entry.mtime}
         outcome.append(row)
-        prepared = _prepare(job, fetched)
+        source_sha256 = sha256_hex(fetched.data) if fetched.status == OK else None
+        prepared = _again(job, known, source_sha256) or _prepare(job, fetched)
         if isinstance(prepared, Fetched):
-            row |= {"status": prepared.status, "detail": text(shown(prepared.detail))}
+            row |= {"status": prepared.status, "detail": text(shown(prepared.detail)), "source_sha256": source_sha256}
             continue
+        decoded += "decode" in prepared.seconds
         for step, spent in prepared.seconds.items():
             seconds[step] += spent
         split = split_of(entry.key, job.val_fraction)
@@ -107,6 +120,7 @@ def run_part(job: PartJob, part: Part, poison: frozenset[str] = frozenset()) -> 
             "source_height": prepared.source_height,
             "bytes": len(prepared.image),
             "sha256": prepared.sha256,
+            "source_sha256": source_sha256,
         }
     writing = time.perf_counter()
     for split, rows in photos.items():
@@ -116,13 +130,13 @@ def run_part(job: PartJob, part: Part, poison: frozenset[str] = frozenset()) -> 
     write_parquet(job.work, outcome_file(part.name), table)
     seconds["write"] = time.perf_counter() - writing
     seconds["all"] = time.perf_counter() - started
-    return PartResult(number=part.number, outcome=table, seconds=dict(seconds))
+    return PartResult(number=part.number, outcome=table, seconds=dict(seconds), decoded=decoded)
 
 
-def do_part(job: PartJob, part: Part, poison: frozenset[str], finished: bool) -> PartResult:
+def do_part(job: PartJob, part: Part, poison: frozenset[str], finished: bool, known: Known | None = None) -> PartResult:
     """`run_part`, or where an earlier run finished the part, its outcome (with no seconds spent)."""
     if not finished:
-        return run_part(job, part, poison)
+        return run_part(job, part, poison, known)
     return PartResult(number=part.number, outcome=read_parquet(job.work, outcome_file(part.name)))
 
 
@@ -180,6 +194,40 @@ def _watched(source: Storage, fetched: Iterator[tuple[ObjectInfo, Fetched]]) -> 
         if in_a_row == OUTAGE:
             raise TransientError(f"{OUTAGE} objects in a row cannot be read from {source}; last: {content.detail}")
         yield entry, content
+
+
+def _again(job: PartJob, known: Known | None, source_sha256: str | None) -> PreparedPhoto | None:
+    """The photo as an older shard holds it, None where none does or the shard cannot be read."""
+    row = (known or {}).get(source_sha256 or "")
+    if row is None or job.shards is None:
+        return None
+    try:
+        image = _image_of(job.shards, row["shard"], row["key"])
+    except PcakdError:
+        return None
+    if image is None or sha256_hex(image["image"]) != row["sha256"]:
+        return None
+    return PreparedPhoto(
+        image=image["image"],
+        width=image["width"],
+        height=image["height"],
+        source_width=row["source_width"],
+        source_height=row["source_height"],
+        sha256=row["sha256"],
+        notes=(row["detail"],) if row["detail"] else (),
+        seconds={},
+    )
+
+
+def _image_of(shards: Storage, shard: str, key: str) -> dict[str, Any] | None:
+    """The row of a photo: keys are read first, then the one row group that has it."""
+    with open_parquet(shards, shard) as file:
+        for group in range(file.num_row_groups):
+            keys = file.read_row_group(group, columns=["key"], use_threads=False)["key"]
+            if (place := pc.index(keys, key).as_py()) >= 0:
+                columns = ["image", "width", "height"]
+                return file.read_row_group(group, columns=columns, use_threads=False).slice(place, 1).to_pylist()[0]
+    return None
 
 
 def _prepare(job: PartJob, fetched: Fetched) -> PreparedPhoto | Fetched:

@@ -54,26 +54,30 @@ def run_stage(
     output: StageOutput,
     make: Callable[[StageWork], dict[str, Any]],
     report: Callable[[StageOutput, dict[str, Any], Tracker], None],
+    *,
+    grows: bool = False,
 ) -> StageResult:
     """The stage's finished output: found, or made under a lease and then found by everybody.
 
-    make: makes it and gives back the manifest, written. report: tells MLflow of a finished output.
+    make: makes it and gives back the manifest, written. report: tells MLflow of a finished output. grows: a finished
+    output may have more to come: `make` is asked each time, and gives back the same manifest where it has not.
     """
     name = f"{output.stage}/{output.key}"
     with session.tracker.child(output.stage, key=output.key, place=output.storage.uri()) as run:
         run.params(_flat({**output.params, **{f"input.{key}": value for key, value in output.inputs.items()}}))
         manifest, reused = output.finished(), True
-        if manifest is None:
+        if manifest is None or grows:
             with lease(
                 session.workspace,
                 name,
                 holder=session.holder,
                 waiting=lambda who: session.log.info("%s", waiting_for(who, name)),
             ) as held:
-                manifest = output.finished()
-                if manifest is None:
+                before = manifest = output.finished()
+                if manifest is None or grows:
                     session.log.info("%s: making it in %s", name, output.storage.uri())
-                    manifest, reused = make(StageWork(output, session, run, held)), False
+                    manifest = make(StageWork(output, session, run, held))
+                    reused = manifest == before
         if reused:
             session.log.info("%s: finished before, in %s", name, output.storage.uri())
         run.tags({"pcakd.outcome": "reused" if reused else "made"})
