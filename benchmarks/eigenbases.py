@@ -70,7 +70,7 @@ def scaling(name: str, paths: list[Path], rounds: int) -> None:
     from tasks.cluster.attach import ray_cluster
     from tasks.eigenbases.extractor import Pool, extractors
     from tasks.eigenbases.job import collect_moments
-    from tasks.eigenbases.pieces import cut_into_pieces, shard_rows
+    from tasks.eigenbases.pieces import cut_into_pieces, shards_of
     from tasks.shards import shard_dataset
 
     with tempfile.TemporaryDirectory() as folder, ray_cluster(num_cpus=2):
@@ -80,7 +80,7 @@ def scaling(name: str, paths: list[Path], rounds: int) -> None:
             (source / path.name).symlink_to(path.resolve())
         shard_dataset(ShardConfig(source=str(source), dest=str(dest), val_fraction=0.0))
         dataset = open_dataset(str(dest))
-        pieces = cut_into_pieces(shard_rows(dataset, "train"))
+        pieces = cut_into_pieces(shards_of(dataset, "train"))
         with extractors(load_teacher(name), dataset.storage, Extraction(), workers=2) as pool:
             collect_moments(pool, pieces[:2])
             seconds: dict[int, list[float]] = {1: [], 2: []}

@@ -9,6 +9,7 @@ import logging
 import time
 import warnings
 from collections import Counter
+from collections.abc import Callable, Sequence
 from contextlib import AbstractContextManager
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any, Literal
@@ -18,7 +19,7 @@ from pcakd.eigenbases.options import Extraction, Widths
 from pcakd.eigenbases.pca import Eigenbases, Moments, RankWarning, fit
 from pcakd.eigenbases.spectrum import spectrum_csv, spectrum_png
 from pcakd.errors import CheckpointError, UsageError
-from pcakd.shards import ShardDataset, open_dataset
+from pcakd.shards import ShardDataset, ShardInfo, open_dataset
 from pcakd.storage import Storage
 from pcakd.storage.stage import MANIFEST, Finish, StageOutput, read_manifest, stage_key
 from pcakd.student.network import DEFAULT_CHANNELS
@@ -26,8 +27,9 @@ from pcakd.teacher import Teacher, load_teacher
 from tasks.cluster.actors import scatter
 from tasks.cluster.attach import ray_cluster
 from tasks.cluster.progress import Progress, no_progress
+from tasks.eigenbases.cache import MomentsCache, Sums
 from tasks.eigenbases.config import FitConfig
-from tasks.eigenbases.pieces import Piece, cut_into_pieces, shard_rows
+from tasks.eigenbases.pieces import Piece, cut_into_pieces, shards_of
 from tasks.eigenbases.tree_sum import TreeSum
 
 if TYPE_CHECKING:
@@ -53,14 +55,20 @@ class FitResult:
 
 
 def fit_eigenbases(
-    config: FitConfig, output: Storage, *, progress: Progress = no_progress, finish: Finish | None = None
+    config: FitConfig,
+    output: Storage,
+    *,
+    progress: Progress = no_progress,
+    finish: Finish | None = None,
+    attach: Callable[[], None] = lambda: None,
 ) -> FitResult:
     """Fit eigenbases and write them into `output`, manifest last.
 
-    finish: writes the manifest; None: without asking anybody.
+    finish: writes the manifest; None: without asking anybody. attach: called before Ray is used.
 
     A finished fit of the same photos, teacher and parameters is returned as it is; where only the widths
-    differ, the moments in `output` are used again and no photo is read.
+    differ, the moments in `output` are used again and no photo is read. Shards whose moments are kept beside them are
+    not read either; where that is all of them no Ray is started.
     Raises UsageError, NotFoundError, TransientError, FatalError.
     """
     work = _opened(config)
@@ -70,11 +78,8 @@ def fit_eigenbases(
     moments, left_out = _saved_moments(output, work.facts)
     reused, speed = moments is not None, None
     if moments is None:
-        with ray_cluster(), work.extractors() as pool:
-            started = time.monotonic()
-            moments, left_out = collect_moments(pool, work.pieces, progress)
-            speed = moments.photos / max(time.monotonic() - started, 1e-9)
-            output.write(MOMENTS_FILE, moments_bytes(moments, left_out=left_out, **work.facts))
+        moments, left_out, speed = _one_pass(work, progress, attach)
+        output.write(MOMENTS_FILE, moments_bytes(moments, left_out=left_out, **work.facts))
     bases, notes = work.fit(moments, left_out)
     _write_bases(output, bases, work.teacher)
     content = _content(work.teacher, bases) | {
@@ -95,6 +100,7 @@ class _Work:
     teacher: Teacher
     widths: Widths
     dataset: ShardDataset
+    shards: list[ShardInfo]
     pieces: list[Piece]
     extraction: Extraction
 
@@ -106,6 +112,28 @@ class _Work:
     def facts(self) -> dict[str, Any]:
         """What saved moments must have been made from to be these."""
         return {"inputs": self.inputs, "params": _pass_params(self.config, self.extraction)}
+
+    @property
+    def cache(self) -> MomentsCache:
+        params = {"crop": self.extraction.crop, "spectrum_every": self.extraction.spectrum_every}
+        return MomentsCache(storage=self.dataset.storage, teacher=self.teacher.digest, params=params)
+
+    @property
+    def whole(self) -> dict[str, ShardInfo]:
+        """The shards of which every photo is taken: all but the one that a limit cuts."""
+        taken = Counter[str]()
+        for piece in self.pieces:
+            taken[piece.shard] += len(piece)
+        return {shard.file: shard for shard in self.shards if taken[shard.file] == shard.rows > 0}
+
+    def known(self) -> dict[str, Sums]:
+        """What is kept of the shards."""
+        found = {file: self.cache.read(shard) for file, shard in self.whole.items()}
+        return {file: sums for file, sums in found.items() if sums is not None}
+
+    def keep(self, file: str, sums: Sums) -> None:
+        if (shard := self.whole.get(file)) is not None:
+            self.cache.write(shard, sums)
 
     def extractors(self) -> AbstractContextManager["Extractors"]:
         from tasks.eigenbases.extractor import extractors  # Ray takes seconds to import
@@ -122,11 +150,37 @@ def _opened(config: FitConfig) -> _Work:
     widths = config.widths or Widths(channels=paper_widths(teacher))
     widths.check(teacher.channels)
     dataset = open_dataset(config.shards)
-    pieces = cut_into_pieces(shard_rows(dataset, config.split), limit=config.limit)
+    shards = shards_of(dataset, config.split)
+    pieces = cut_into_pieces(shards, limit=config.limit)
     extraction = config.extraction
     if sum(len(piece) for piece in pieces) < FEW_PHOTOS:
         extraction = replace(extraction, spectrum_every=1)
-    return _Work(config=config, teacher=teacher, widths=widths, dataset=dataset, pieces=pieces, extraction=extraction)
+    return _Work(
+        config=config,
+        teacher=teacher,
+        widths=widths,
+        dataset=dataset,
+        shards=shards,
+        pieces=pieces,
+        extraction=extraction,
+    )
+
+
+def _one_pass(
+    work: _Work, progress: Progress, attach: Callable[[], None]
+) -> tuple[Moments, dict[str, int], float | None]:
+    """The sums of all shards, those that are kept nowhere made now, and the photos a second of that."""
+    known = work.known()
+    missing = [piece for piece in work.pieces if piece.shard not in known]
+    photos, speed = sum(len(piece) for piece in missing), None
+    if missing:
+        attach()
+        with ray_cluster(), work.extractors() as pool:
+            started = time.monotonic()
+            known |= collect_moments(pool, missing, progress, work.keep)
+            speed = photos / max(time.monotonic() - started, 1e-9)
+    moments, left_out = add_up([known[shard] for shard in dict.fromkeys(piece.shard for piece in work.pieces)])
+    return moments, left_out, speed
 
 
 def _finished(stage: StageOutput, work: _Work) -> dict[str, Any] | None:
@@ -169,16 +223,42 @@ def paper_widths(teacher: Teacher) -> tuple[int, ...]:
 
 
 def collect_moments(
-    pool: "Extractors", pieces: list[Piece], progress: Progress = no_progress
-) -> tuple[Moments, dict[str, int]]:
-    """One pass: the moments of all pieces, each counted once, and photos left out by reason."""
-    tree, left_out = TreeSum(len(pieces)), Counter[str]()
-    results = scatter(pool.actors, pool.start, lambda actor, piece: actor.moments.remote(piece), pieces)
+    pool: "Extractors",
+    pieces: Sequence[Piece],
+    progress: Progress = no_progress,
+    keep: Callable[[str, Sums], None] = lambda shard, sums: None,
+) -> dict[str, Sums]:
+    """One pass: for each shard the moments of its pieces, each counted once, and photos left out by reason.
+
+    keep: told the sums of a shard as soon as they are whole.
+    """
+    numbers: dict[str, list[int]] = {}
+    for piece in pieces:
+        numbers.setdefault(piece.shard, []).append(piece.index)
+    trees = {shard: TreeSum(len(indices)) for shard, indices in numbers.items()}
+    left_out = {shard: Counter[str]() for shard in numbers}
+    waiting = {shard: len(indices) for shard, indices in numbers.items()}
+    results = scatter(pool.actors, pool.start, lambda actor, piece: actor.moments.remote(piece), pieces) if pool else ()
+    sums: dict[str, Sums] = {}
     with progress("photos", sum(len(piece) for piece in pieces)) as advance:
         for piece, (moments, missing) in results:
-            tree.add(piece.index, moments)
-            left_out.update(missing)
+            shard = piece.shard
+            trees[shard].add(piece.index - numbers[shard][0], moments)
+            left_out[shard].update(missing)
+            waiting[shard] -= 1
+            if not waiting[shard]:
+                sums[shard] = trees.pop(shard).total(), dict(sorted(left_out[shard].items()))
+                keep(shard, sums[shard])
             advance(len(piece))
+    return sums
+
+
+def add_up(sums: Sequence[Sums]) -> Sums:
+    """The sums of all shards, in their order."""
+    tree, left_out = TreeSum(len(sums)), Counter[str]()
+    for number, (moments, missing) in enumerate(sums):
+        tree.add(number, moments)
+        left_out.update(missing)
     return tree.total(), dict(sorted(left_out.items()))
 
 

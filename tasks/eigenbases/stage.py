@@ -36,8 +36,7 @@ def eigenbases_stage(
     )
 
     def make(work: StageWork) -> dict[str, Any]:
-        session.attach_ray()
-        return fit_eigenbases(config, work.storage, finish=work.finish).manifest
+        return fit_eigenbases(config, work.storage, finish=work.finish, attach=session.attach_ray).manifest
 
     return run_stage(session, output, make, report)
 

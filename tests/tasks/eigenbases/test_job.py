@@ -30,8 +30,8 @@ from pcakd.teacher import load_teacher
 from tasks.cluster.actors import scatter
 from tasks.eigenbases import job as stage
 from tasks.eigenbases.extractor import Extractor, Extractors, extractors
-from tasks.eigenbases.job import FitConfig, collect_moments, fit_eigenbases
-from tasks.eigenbases.pieces import Piece, cut_into_pieces, shard_rows
+from tasks.eigenbases.job import FitConfig, add_up, collect_moments, fit_eigenbases
+from tasks.eigenbases.pieces import Piece, cut_into_pieces, shards_of
 from tests.command import pcakd
 
 WIDTHS = Widths(channels=(2, 3, 4, 5))
@@ -107,6 +107,11 @@ def config(shards, teacher_file):
     )
 
 
+def in_order(sums):
+    """Sums of shards, that came in any order, added up."""
+    return add_up([sums[shard] for shard in sorted(sums)])
+
+
 def same_to_1e_9(a, b):
     return a.photos == b.photos and all(
         (x.covariance - y.covariance).norm() <= 1e-9 * y.covariance.norm()
@@ -131,7 +136,7 @@ def moments(photos, teacher_file):
 
 @pytest.fixture(scope="module")
 def pieces(shards):
-    return cut_into_pieces(shard_rows(open_dataset(str(shards)), "train"))
+    return cut_into_pieces(shards_of(open_dataset(str(shards)), "train"))
 
 
 @pytest.fixture(scope="module")
@@ -194,8 +199,8 @@ def test_a_finished_fit_is_returned_and_other_widths_need_no_photo(fitted, confi
 
 @pytest.mark.slow
 def test_the_moments_are_the_same_to_the_last_bit_with_one_worker_and_with_two(pool, pieces, moments):
-    one, _ = collect_moments(Extractors(pool.actors[:1], pool.teacher), pieces)
-    two, _ = collect_moments(pool, pieces)
+    one, _ = in_order(collect_moments(Extractors(pool.actors[:1], pool.teacher), pieces))
+    two, _ = in_order(collect_moments(pool, pieces))
     assert same_to_1e_9(one, moments)
     for a, b in zip(one.levels, two.levels, strict=True):
         assert torch.equal(a.covariance, b.covariance)
@@ -219,7 +224,7 @@ def test_an_actor_killed_mid_pass_costs_nothing_but_time(pool, pieces, moments):
 
         yield advance
 
-    disturbed, left_out = collect_moments(pool, pieces, kill_once)
+    disturbed, left_out = in_order(collect_moments(pool, pieces, kill_once))
     assert killed[0] < PHOTOS
     assert left_out == {}
     assert same_to_1e_9(disturbed, moments)
