@@ -14,8 +14,15 @@ from PIL import Image, ImageCms
 from pcakd.errors import PhotoError
 from pcakd.photos.icc import ADOBE_PROFILE, ADOBE_RGB, Space, gamma_space, is_srgb, matrix_profile, parse_profile
 
+
+def _dated(profile: bytes) -> bytes:
+    """An ICC profile made on a fixed day: the library writes this very second into it, and two runs over one photo are
+    to give the same bytes."""
+    return profile[:24] + struct.pack(">6H", 2026, 1, 1, 0, 0, 0) + profile[36:]
+
+
 SRGB = ImageCms.ImageCmsProfile(ImageCms.createProfile("sRGB"))
-SRGB_PROFILE = SRGB.tobytes()
+SRGB_PROFILE = _dated(SRGB.tobytes())
 """The sRGB colour profile, for results of photos that came with a profile of their own."""
 
 _D65 = (0.3127, 0.3290)

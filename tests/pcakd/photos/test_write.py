@@ -1,15 +1,17 @@
 """What is written: every kind of photo in every format, opened again by Pillow and by a second reader."""
 
 import io
+import struct
 
 import numpy as np
 import pytest
 import tifffile
 import torch
-from PIL import Image
+from PIL import Image, ImageCms
 from torchvision.io import ImageReadMode, decode_image
 
 from pcakd.errors import PhotoError, UsageError
+from pcakd.photos.colour import SRGB_PROFILE
 from pcakd.photos.image import PhotoImage
 from pcakd.photos.images import encode_photo, read_photo
 from pcakd.photos.write import DEEP, FORMATS, encode
@@ -210,3 +212,8 @@ class TestPhotoImage:
 def test_a_plain_pil_image_is_written_with_its_metadata():
     image = Image.open(io.BytesIO(next(kind.data for kind in KINDS if kind.name == "camera.jpg")))
     assert read_photo(encode_photo(image, "TIFF")).metadata.exif.main[0x010F].text() == "Maker"
+
+
+def test_the_embedded_profile_does_not_tell_when_it_was_made():
+    assert struct.unpack(">6H", SRGB_PROFILE[24:36]) == (2026, 1, 1, 0, 0, 0)
+    assert ImageCms.getProfileName(ImageCms.ImageCmsProfile(io.BytesIO(SRGB_PROFILE))).strip().startswith("sRGB")
