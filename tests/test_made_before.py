@@ -81,11 +81,12 @@ KEYS = [
     (eigenbases.eigenbases_stage, BASES | {"variance": 0.85}, "0e4903ad6254dffc23e9"),
     (distillation.distill_stage, STUDENT, "ea12fb2d77643486c9d0"),
     (distillation.distill_stage, STUDENT | {"steps": 40, "seed": 7, "workers": 2}, "f806488842080eddac32"),
-    (evaluation.evaluate_stage, {"model": "x", "photos": PHOTOS}, "e7a35b58eacc469c8d36"),
+    # Evaluations from before students had scores of their own are made anew: the registry's gate asks for those.
+    (evaluation.evaluate_stage, {"model": "x", "photos": PHOTOS}, "3a1bd46c55110fa86f7b"),
     (
         evaluation.evaluate_stage,
         {"model": "x", "photos": PHOTOS, "limit": 1, "seed": 3},
-        "a7c03de03ef912feb6a3",
+        "adcfc3c04e1e96cd7947",
     ),
 ]
 
