@@ -31,7 +31,7 @@ CELLS = 12
 LEVELS = 12
 """Nodes of brightness, from black to white."""
 
-SPREAD_PLACE = (2.0, 1.5)
+SPREAD_PLACE = (1.2, 0.8)
 """How far a cell shares what it knows with those around, sigma in cells: of luma, of chroma."""
 
 SPREAD_TONE = 1.2
