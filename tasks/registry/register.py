@@ -27,6 +27,10 @@ from tasks.tracking.tracker import shown_uri
 
 logger = logging.getLogger(__name__)
 
+DESCRIPTION = """Students with the {0} backbone, distilled by pcakd. `champion` is the version that services use,
+`challenger` the one that was registered last. `pcakd registry show {1}` tells who was champion when, by whom and why.
+Each version's page has its scores beside the baselines, and what the gate said of it."""
+
 EXAMPLE_TOLERANCE = 2
 """Steps of 255 by which the registered model may miss the stored example: another CPU rounds differently."""
 
@@ -134,7 +138,7 @@ def _create(client: Any, model: Checkpoint, logged: Any, tags: Mapping[str, Any]
 
     name = registered_name(model.metadata.spec.backbone)
     try:
-        client.create_registered_model(name)
+        client.create_registered_model(name, description=DESCRIPTION.format(model.metadata.spec.backbone, name))
     except MlflowException as error:
         if error.error_code != "RESOURCE_ALREADY_EXISTS":
             raise

@@ -145,6 +145,8 @@ def test_mlflow_stopped_in_training_costs_neither_metrics_nor_model(tmp_path, pr
         steps = {metric.step for metric in client.get_metric_history(runs["students"].info.run_id, "loss.total")}
         assert max(steps) == 72
         assert "does not answer" in pipeline.log.read_text()
+        tags = runs["distillation-pipeline"].data.tags
+        assert f"flow run '{tags['pcakd.flow_run_name']}'" in pipeline.log.read_text().lower()
         (version,) = client.search_model_versions("name = 'pcakd-mobilenet'")
         manifest = json.loads(pipeline.files("students/*/manifest.json")[0].read_text())
         assert version.tags["pcakd.digest"] == manifest["model_digest"]

@@ -61,6 +61,9 @@ def test_a_registered_model_is_verified_and_is_the_challenger(settings, champion
     assert champion.name == "pcakd-vgg"
     assert version.tags["pcakd.verified"] == "yes"
     assert "challenger" in version.aliases
+    page = MlflowClient(settings.tracking_uri).get_registered_model(champion.name).description
+    assert "Students with the vgg backbone" in page
+    assert "`pcakd registry show pcakd-vgg`" in page
 
 
 def test_registering_the_same_weights_again_gives_the_same_version(settings, champion):
