@@ -28,6 +28,7 @@ def clone(tmp_path_factory) -> Path:
 
 
 def make_models(clone: Path, photos: Path, recipe: Path, teacher: str, folder: Path) -> Checkpoint:
+    (folder / "prefect").mkdir(parents=True)
     words = f"--recipe {recipe} --licence '{LICENCE}' --out {folder / 'models'} --workspace {folder / 'workspace'}"
     environment = os.environ | {
         "PYTHONPATH": str(clone),
