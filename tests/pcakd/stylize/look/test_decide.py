@@ -6,6 +6,7 @@ import torch
 from PIL import Image
 
 from pcakd.errors import UsageError
+from pcakd.evaluation.metrics import ciede2000
 from pcakd.stylize.look.look import SIDE, small_copy
 from pcakd.stylize.options import StylizeOptions
 from pcakd.stylize.style import Style
@@ -146,3 +147,12 @@ def test_the_small_copy_of_sixteen_bits_is_that_of_eight():
     rgb = np.asarray(photograph(0, 700, 900))
     assert torch.equal(small_copy(rgb), small_copy(rgb.astype(np.uint16) * 257))
     assert max(small_copy(rgb).shape[-2:]) == SIDE
+
+
+def test_the_resolution_of_a_photo_does_not_change_its_look():
+    stylizer, large = Stylizer.load("mobilenet", device="cpu"), photograph(0, 1200, 1600)
+    half = np.asarray(large.resize((800, 600), Image.Resampling.LANCZOS))
+    style = stylizer.style(photograph(1), render="look")
+    found = stylizer.stylize(np.asarray(large), style).resize((800, 600), Image.Resampling.LANCZOS)
+    assert ciede2000(np.asarray(found), np.asarray(stylizer.stylize(half, style))) < 1.0
+    assert ciede2000(half, np.asarray(stylizer.stylize(half, style))) > 5
