@@ -22,7 +22,7 @@ from tasks.registry.names import (
     registered_name,
 )
 from tasks.settings import Settings, quiet_environment
-from tasks.tracking.store import client_for, prepare_store
+from tasks.tracking.store import client_for, load_mlflow, prepare_store
 from tasks.tracking.tracker import shown_uri
 
 logger = logging.getLogger(__name__)
@@ -162,6 +162,7 @@ def _create(client: Any, model: Checkpoint, logged: Any, tags: Mapping[str, Any]
 @contextmanager
 def translated(settings: Settings) -> Iterator[None]:
     """What MLflow raises, as TransientError that names its address."""
+    load_mlflow()
     from mlflow.exceptions import MlflowException
 
     try:

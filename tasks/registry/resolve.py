@@ -11,7 +11,7 @@ from pcakd.errors import CheckpointError, TransientError, UsageError
 from pcakd.student.address import Located
 from tasks.registry.names import CHECKPOINT_FILE, DIGEST_TAG
 from tasks.settings import Settings, quiet_environment
-from tasks.tracking.store import client_for, sqlite_file
+from tasks.tracking.store import client_for, load_mlflow, sqlite_file
 from tasks.tracking.tracker import shown_uri
 
 _ADDRESS = re.compile(r"models:/([^/@:]+)(?:@([A-Za-z0-9_.-]+)|/([0-9]+))")
@@ -71,6 +71,7 @@ def _fetched(uri: str, digest: str, kept: Path, settings: Settings) -> bool:
 @contextmanager
 def _translated(name: str, settings: Settings) -> Iterator[None]:
     """MLflow's errors as the project's."""
+    load_mlflow()
     from mlflow.exceptions import MlflowException
 
     try:

@@ -11,9 +11,21 @@ from tasks.settings import quiet_environment
 _preparing = threading.Lock()
 
 
+_loading = threading.Lock()
+
+
+def load_mlflow() -> None:
+    """Import MLflow, one thread at a time: the sender of tracking and a stage that begin at once would each find what
+    the other has half imported."""
+    quiet_environment()
+    with _loading:
+        import mlflow
+        import mlflow.store.tracking.sqlalchemy_store  # noqa: F401
+
+
 def client_for(tracking_uri: str) -> Any:
     """An `MlflowClient` for tracking and registry at this address."""
-    quiet_environment()
+    load_mlflow()
     from mlflow import MlflowClient
 
     return MlflowClient(tracking_uri=tracking_uri, registry_uri=tracking_uri)
@@ -25,6 +37,7 @@ def prepare_store(tracking_uri: str, experiment: str) -> str:
     A SQLite store gets its artifacts in the folder beside the file, by an explicit address.
     Raises what MLflow raises where the store cannot be reached.
     """
+    load_mlflow()
     database = sqlite_file(tracking_uri)
     if database is None:
         return _experiment_id(tracking_uri, experiment, None)
@@ -41,7 +54,6 @@ def prepare_store(tracking_uri: str, experiment: str) -> str:
 def _create_database(database: Path, artifacts: str) -> None:
     """Make MLflow's tables under another name first: SQLite's schema changes are not undone when a process is
     killed between two of them, and MLflow cannot go on from a half-made schema."""
-    quiet_environment()
     from mlflow.store.tracking.sqlalchemy_store import SqlAlchemyStore
 
     for leftover in database.parent.glob(f".{database.name}.new*"):

@@ -26,3 +26,27 @@ def test_a_process_killed_while_it_makes_the_database_leaves_nothing_in_the_way(
     first = prepare_store(uri, "pcakd")
     assert prepare_store(uri, "pcakd") == first
     assert sorted(path.name for path in tmp_path.iterdir()) == [".mlflow.db.lock", "mlflow.db"]
+
+
+TWO_THREADS = """
+import threading
+from pathlib import Path
+from tasks.registry.champion import incumbents_of
+from tasks.settings import Settings, embedded_uri
+from tasks.tracking.store import prepare_store
+
+folder = Path({folder!r})
+settings = Settings(home=folder, workspace=str(folder), tracking_uri=embedded_uri(folder), experiment="x")
+calls = [lambda: prepare_store(settings.tracking_uri, "x"), lambda: incumbents_of("vgg", settings=settings)]
+threads = [threading.Thread(target=call) for call in calls]
+for thread in threads:
+    thread.start()
+for thread in threads:
+    thread.join()
+"""
+
+
+def test_a_sender_and_a_stage_that_need_mlflow_first_at_once_do_not_trip_over_each_other(tmp_path):
+    code = TWO_THREADS.format(folder=str(tmp_path))
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, timeout=300)
+    assert "Exception in thread" not in done.stderr, done.stderr[-2000:]
