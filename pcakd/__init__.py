@@ -6,7 +6,7 @@ if TYPE_CHECKING:
     from pcakd.stylize.style import Style
     from pcakd.stylize.stylizer import StylizeOptions, Stylizer
 
-__all__ = ["Style", "StylizeOptions", "Stylizer", "__version__"]
+__all__ = ["Style", "StylizeOptions", "Stylizer"]
 
 __version__ = "0.1.0"
 

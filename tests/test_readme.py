@@ -32,7 +32,7 @@ def album(tmp_path, monkeypatch):
 
 def test_the_two_photos_commands_write_what_they_say(album):
     for line in blocks("Two photos", "bash")[0].splitlines():
-        words = [word for text in shlex.split(line) for word in (glob(text) or [text])]
+        words = [word for text in shlex.split(line, comments=True) for word in (glob(text) or [text])]
         done = pcakd(*words[1:], cwd=album)
         assert done.returncode == 0, done.stderr
     assert {path.name for path in album.glob("stylized/*")} == {"a.jpg", "b.jpg"}

@@ -122,7 +122,9 @@ def test_a_wide_gamut_stays_in_the_result_where_that_is_asked_for(stylizer):
     assert wide.info["icc_profile"] == kinds.p3_profile() != narrow.info["icc_profile"]
     shown = kinds.through(kinds.p3_profile(), np.asarray(wide))
     inside = (wide.photo.beyond == 0).all(-1)
-    assert np.abs(shown[inside].astype(int) - np.asarray(narrow)[inside]).max() <= 2
+    error = np.abs(shown[inside].astype(int) - np.asarray(narrow)[inside])
+    assert error.mean() < 1
+    assert error.max() <= 3  # rounded to 8 bits in P3 and again in sRGB, whose curve is steep where it is dark
 
 
 def test_all_frames_get_one_look_and_none_sees_the_next(stylizer):
