@@ -17,7 +17,7 @@ from pcakd.photos.images import read_photo
 from pcakd.storage import Storage, open_storage, sha256_hex
 from pcakd.storage.parquet import read_parquet
 from pcakd.student.checkpoint import Metadata, save_checkpoint
-from tasks.registry import champion_of
+from tasks.registry import champion_of, promote_by_hand
 from tasks.registry.resolve import resolve_model
 from tasks.settings import Settings
 from tests import corpus
@@ -162,7 +162,10 @@ def test_a_distillation_on_two_nodes_goes_on_when_one_of_them_dies_and_registers
     history = json.loads(student.read("student.losses.json"))["history"]
     assert [row["step"] for row in history] == list(range(1, sum(STEPS) + 1))
     assert all(math.isfinite(row["total"]) for row in history)
+    assert champion_of("vgg", settings=cluster.settings) is None  # so few steps make no champion by themselves
+    promote_by_hand("pcakd-vgg", 1, why="to look it up", settings=cluster.settings)
     champion = champion_of("vgg", settings=cluster.settings)
+    assert champion is not None
     assert champion.digest == manifest["model_digest"]
     registered = Stylizer.load(resolve_model("models:/pcakd-vgg@champion", settings=cluster.settings).path)
     assert registered.digest == manifest["model_digest"]
