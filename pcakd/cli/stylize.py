@@ -153,7 +153,7 @@ class _Task:
 
     def read(self, path: Path, **kept: Any) -> Photo:
         """A photo, resized as the paper's demo does where that is wanted. kept: depth and gamut, of `read_photo`."""
-        from pcakd.stylize.stylizer import resize_like_authors
+        from pcakd.stylize.like_authors import resize_like_authors
 
         photo = read_photo(path, max_pixels=self.max_pixels, convert_profile=not self.like_authors, **kept)
         return resize_like_authors(photo, self.stylizer.student.spec.multiple) if self.like_authors else photo

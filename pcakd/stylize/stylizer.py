@@ -13,7 +13,6 @@ from dataclasses import dataclass, field, replace
 
 import numpy as np
 import torch
-from torch.nn import functional as F
 
 from pcakd.checks import one_of
 from pcakd.errors import UsageError
@@ -383,20 +382,3 @@ def pick_device(device: Device) -> torch.device:
     if device == "cuda" and not available:
         raise UsageError("device is 'cuda', but PyTorch sees no CUDA device here; use --device cpu")
     return torch.device("cuda" if device == "cuda" or (device == "auto" and available) else "cpu")
-
-
-def resize_like_authors(photo: Photo, multiple: int) -> Photo:
-    """The photo as the released demo resizes it: sides cut to multiples by plain bilinear sampling.
-
-    Raises UsageError for a photo smaller than one multiple.
-    """
-    height, width = (side // multiple * multiple for side in photo.size)
-    if not height or not width:
-        raise UsageError(
-            f"a photo of {photo.size[1]}×{photo.size[0]} pixels has no multiple of {multiple} to be cut to"
-        )
-    pixels = torch.from_numpy(photo.rgb if photo.rgb.dtype == np.uint8 else to_8_bits(photo.rgb))
-    samples = pixels.permute(2, 0, 1)[None].float()
-    resized = F.interpolate(samples, size=(height, width), mode="bilinear", align_corners=False)
-    rgb = resized[0].permute(1, 2, 0).round().to(torch.uint8).numpy()
-    return Photo(rgb=rgb, metadata=photo.metadata, format=photo.format)
