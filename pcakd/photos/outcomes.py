@@ -28,6 +28,9 @@ NO_MEMORY = "no-memory"
 MAY_PASS = frozenset({MISSING, DENIED, UNREACHABLE, CRASHED, NO_MEMORY})
 """Statuses that another run tries again; the others are in the object itself, or in what the job was told."""
 
+RETRIED = MAY_PASS | {ARCHIVED}
+"""Statuses that `pcakd shard --retry-failed` takes: an archived object is the same one when it has been restored."""
+
 NO_FAILURES = frozenset({OK, DUPLICATE, LEFT_OUT, PENDING})
 """Statuses that do not count as failures."""
 

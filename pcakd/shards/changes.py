@@ -9,7 +9,7 @@ from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field
 from typing import Any
 
-from pcakd.photos.outcomes import DUPLICATE, MAY_PASS, OK
+from pcakd.photos.outcomes import DUPLICATE, OK, RETRIED
 from pcakd.shards.dataset import ShardDataset
 from pcakd.storage import ObjectInfo, Storage
 from pcakd.storage.keys import key_of, text
@@ -67,7 +67,7 @@ class Delta:
         """Whether an object that is listed has to be fetched. retry: also what failed for a reason that may pass."""
         if row is None or not source.unchanged(entry, row["size"], row["etag"]):
             return True
-        if retry and row["status"] in MAY_PASS:
+        if retry and row["status"] in RETRIED:
             return True
         return row["status"] == DUPLICATE and row["duplicate_of"] in self.lost
 
@@ -88,7 +88,7 @@ def find_delta(source: Storage, entries: Iterable[ObjectInfo], rows: Iterable[Ro
         elif not source.unchanged(entry, row["size"], row["etag"]):
             delta.counts[CHANGED] += 1
         else:
-            delta.retried += retry and row["status"] in MAY_PASS
+            delta.retried += retry and row["status"] in RETRIED
             continue
         if entry is not None:
             delta.sizes.add(entry.size)

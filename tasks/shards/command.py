@@ -41,7 +41,8 @@ row for every object of SRC, stats.json, overview.png and, last, manifest.json."
 @click.option(
     "--retry-failed",
     is_flag=True,
-    help="Take again what failed for a reason that may pass: missing, denied, unreachable, crashed, no-memory.",
+    help="Take again what was archived, or failed for a reason that may pass: missing, denied, unreachable, crashed, "
+    "no-memory.",
 )
 @request_payer_option
 @click.option("--dry-run", is_flag=True, help="List and count SRC, write nothing.")

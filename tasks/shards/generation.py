@@ -23,7 +23,7 @@ import numpy as np
 import pyarrow as pa
 
 from pcakd.errors import AccessError, FatalError, TransientError, UsageError
-from pcakd.photos.outcomes import MAY_PASS, OK
+from pcakd.photos.outcomes import OK, RETRIED
 from pcakd.shards.changes import Delta, Settled, find_delta, object_rows, settle, side_by_side
 from pcakd.shards.config import FORMAT, ShardConfig
 from pcakd.shards.dataset import ROOT, ShardDataset, ShardInfo, generation_name
@@ -354,9 +354,9 @@ def sweep(dest: Storage) -> None:
         dest.sweep()
 
 
-def may_pass(manifest: dict[str, Any]) -> bool:
-    """Whether a dataset has objects that failed for a reason that may pass."""
-    return any(manifest["status"].get(status) for status in MAY_PASS)
+def has_retried(manifest: dict[str, Any]) -> bool:
+    """Whether a dataset has objects that a retry takes."""
+    return any(manifest["status"].get(status) for status in RETRIED)
 
 
 def _number(file: str) -> int:

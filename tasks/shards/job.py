@@ -21,7 +21,7 @@ from pcakd.storage.stage import Finish, read_manifest
 from pcakd.storage.tally import Tally
 from tasks.cluster.attach import ray_cluster
 from tasks.cluster.progress import Progress, no_progress
-from tasks.shards.generation import STATS, Generation, check_same, clean_up, may_pass
+from tasks.shards.generation import STATS, Generation, check_same, clean_up, has_retried
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -88,7 +88,7 @@ def shard_dataset(
             manifest = generation.run(finish)
             report = _continued(report, generation, manifest, time.monotonic() - started)
         # What an interrupted run had listed may be days old; a first run takes its own failures again.
-        again = retry_failed and base is None and may_pass(report.manifest)
+        again = retry_failed and base is None and has_retried(report.manifest)
         if not generation.resumed and not again:
             return replace(report, counts=json.loads(dest.read(STATS)))
         retry = again
