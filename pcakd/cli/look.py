@@ -8,7 +8,15 @@ import click
 import numpy as np
 
 from pcakd.cli.options import field_option, field_options
-from pcakd.cli.stylize import find_photos, for_each_photo, load_stylizer, plan_outputs, write_photo
+from pcakd.cli.stylize import (
+    contents_argument,
+    find_photos,
+    for_each_photo,
+    load_stylizer,
+    plan_outputs,
+    style_option,
+    write_photo,
+)
 from pcakd.errors import UsageError
 from pcakd.fields import chosen
 from pcakd.photos.images import max_pixels_default, read_photo
@@ -27,15 +35,8 @@ COMPARED = 16
 
 
 @click.command("look")
-@click.argument("contents", nargs=-1, required=True, type=click.Path(path_type=Path), metavar="CONTENT...")
-@click.option(
-    "--style",
-    "styles",
-    multiple=True,
-    required=True,
-    type=click.Path(path_type=Path),
-    help="Style photo, or a style saved by --save-style. Several are pooled into one style.",
-)
+@contents_argument
+@style_option
 @click.option(
     "--out",
     required=True,

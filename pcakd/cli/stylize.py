@@ -30,9 +30,10 @@ MANY = 8
 """Photos from which on loading compiled slicing pays, however small they are."""
 
 
-@click.command()
-@click.argument("contents", nargs=-1, required=True, type=click.Path(path_type=Path), metavar="CONTENT...")
-@click.option(
+contents_argument = click.argument(
+    "contents", nargs=-1, required=True, type=click.Path(path_type=Path), metavar="CONTENT..."
+)
+style_option = click.option(
     "--style",
     "styles",
     multiple=True,
@@ -40,6 +41,11 @@ MANY = 8
     type=click.Path(path_type=Path),
     help="Style photo, or a style saved by --save-style. Several are pooled into one style.",
 )
+
+
+@click.command()
+@contents_argument
+@style_option
 @click.option(
     "--out",
     type=click.Path(path_type=Path),
