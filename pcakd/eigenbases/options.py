@@ -12,8 +12,6 @@ if TYPE_CHECKING:
 
     from pcakd.eigenbases.pca import LevelMoments
 
-LEVELS = 4
-
 
 @dataclass(frozen=True, kw_only=True)
 class Extraction:
@@ -53,9 +51,13 @@ class Widths:
     def __post_init__(self) -> None:
         if (self.channels is None) == (self.variance is None):
             raise UsageError("give either channels or variance")
-        if self.channels is not None and (len(self.channels) != LEVELS or min(self.channels) < 1):
-            raise UsageError(f"channels are {self.channels}: give {LEVELS} whole numbers, 1 or more")
         check_fields(self)
+        if self.channels is None:
+            return
+        from pcakd.student.network import LEVELS  # and PyTorch, which a mistake before this must not wait for
+
+        if len(self.channels) != LEVELS or min(self.channels) < 1:
+            raise UsageError(f"channels are {self.channels}: give {LEVELS} whole numbers, 1 or more")
 
     def check(self, teacher_channels: Sequence[int]) -> None:
         """Raise UsageError if a width is more than the teacher has."""

@@ -23,12 +23,12 @@ import torch
 from torch import Tensor
 
 from pcakd.stylize.look.slicing import LUMA
-from pcakd.stylize.transforms import symmetric_power
+from pcakd.stylize.transforms import monge_kantorovich
 
 CELLS = 12
 """Cells along the photo's longer side."""
 
-LEVELS = 12
+NODES = 12
 """Nodes of brightness, from black to white."""
 
 SPREAD_PLACE = (1.2, 0.8)
@@ -87,7 +87,7 @@ class LookMoments:
 def grid_shape(height: int, width: int) -> tuple[int, int, int]:
     """Nodes (Z, Y, X) of a photo's grid: square cells, at least one each way."""
     step = max(height, width) / CELLS
-    return LEVELS, max(1, round(height / step)) + 1, max(1, round(width / step)) + 1
+    return NODES, max(1, round(height / step)) + 1, max(1, round(width / step)) + 1
 
 
 def gather(content: Tensor, result: Tensor, weight: Tensor | None = None) -> LookMoments:
@@ -122,7 +122,7 @@ def gather(content: Tensor, result: Tensor, weight: Tensor | None = None) -> Loo
 def solve(moments: LookMoments) -> Tensor:
     """The grid float32 (Y, X, Z, 12) that fits best; without any pixel, the identity's."""
     if float(moments.content[..., 3, 3].sum()) < _TINY:
-        return _IDENTITY.flatten().float().expand(*moments.content.shape[1:3], LEVELS, 12).contiguous()
+        return _IDENTITY.flatten().float().expand(*moments.content.shape[1:3], NODES, 12).contiguous()
     luma, chroma = (_solve_channels(moments, *choice) for choice in zip(SPREAD_PLACE, SLOPES, strict=True))
     maps = torch.cat([luma[..., :1], chroma[..., 1:]], -1)  # (Z, Y, X, 4, 3): to luma and chroma
     maps = restore_spread(maps, moments) @ _TO_RGB.T
@@ -159,8 +159,7 @@ def restore_spread(maps: Tensor, moments: LookMoments) -> Tensor:
     share = torch.tensor([RESTORED[0], RESTORED[1], RESTORED[1]], dtype=torch.float64)
     keep = (found.diagonal() / wanted.diagonal()).sqrt() ** (1 - share)
     wanted = keep[:, None] * wanted * keep
-    root, inverse = symmetric_power(found, 0.5), symmetric_power(found, -0.5)
-    matrix = inverse @ symmetric_power(root @ wanted @ root, 0.5) @ inverse
+    matrix = monge_kantorovich(found, wanted)
     gains, directions = torch.linalg.eigh((matrix + matrix.T) / 2)
     matrix = (directions * gains.clamp_max(MOST_GAIN)) @ directions.T
     maps = maps @ matrix

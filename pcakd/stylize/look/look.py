@@ -9,7 +9,7 @@ from torch import Tensor
 from torch.nn import functional as F
 
 from pcakd.stylize.grey import LUMA
-from pcakd.stylize.look.fit import LEVELS, gather, solve
+from pcakd.stylize.look.fit import NODES, gather, solve
 from pcakd.stylize.look.slicing import Slicer, has_kernel
 from pcakd.stylize.masks import Mask
 from pcakd.stylize.matched_grade import NO_GRADE, MatchedGrade
@@ -109,9 +109,9 @@ class Look:
         return Slicer(maps.repeat(*repeats, 1).contiguous(), size, self.grade, self.strength)
 
 
-def identity_grid(levels: int = LEVELS) -> Tensor:
+def identity_grid(nodes: int = NODES) -> Tensor:
     """The grid (1, 1, Z, 12) that changes nothing, to the bit."""
-    return torch.cat([torch.eye(3), torch.zeros(1, 3)]).flatten().repeat(1, 1, levels, 1)
+    return torch.cat([torch.eye(3), torch.zeros(1, 3)]).flatten().repeat(1, 1, nodes, 1)
 
 
 IDENTITY = Look(identity_grid())
