@@ -42,6 +42,16 @@ def assets() -> Path:
     return folder
 
 
+@pytest.fixture(autouse=True)
+def _own_tracking_address() -> Iterator[None]:
+    """Commands that a test starts use the MLflow that it names: MLflow's own functions write theirs into environ."""
+    before = os.environ.get("MLFLOW_TRACKING_URI")
+    yield
+    os.environ.pop("MLFLOW_TRACKING_URI", None)
+    if before is not None:
+        os.environ["MLFLOW_TRACKING_URI"] = before
+
+
 @pytest.fixture(scope="session")
 def moto_server() -> Iterator[S3Server]:
     """A quick S3 server in this process; it accepts any secret and any checksum."""

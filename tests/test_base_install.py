@@ -18,6 +18,7 @@ STAGES = {
     "distill": ["photos", "--eigenbases", "bases", "--teacher", "teacher.safetensors", "--out", "x.safetensors"],
     "stylize-bucket": ["photos", "stylized", "--style", "photos/00.png"],
     "send-tracking": [],
+    "registry": ["list"],
 }
 """A command line of each that would do something."""
 STAGES["distill"] += ["--workers", "2"]  # without it Ray is not needed

@@ -33,7 +33,7 @@ class Client:
         return page | {"IsTruncated": start + PAGE < TOTAL, "NextContinuationToken": str(start + PAGE)}
 
 client = Client()
-s3.client_for = lambda endpoint: client
+s3.client_for = lambda *address: client
 dest = open_storage(FOLDER)
 job = BucketJob(source="s3://bucket/photos", dest=FOLDER, styles=("x.jpg",))
 resolved = Resolved(job=job, model="vgg", model_digest="1" * 64, style_digests={"x": ("0" * 64,)})

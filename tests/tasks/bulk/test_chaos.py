@@ -220,12 +220,12 @@ def test_expired_credentials_an_interrupt_then_two_runs_at_once(ceph, ceph_bucke
     _, alive = psutil.wait_procs(mine, timeout=30)
     assert not alive
     assert jobs.snapshot_of(command.dest).report.exists("report.html")
-    proxy.rules.clear()
 
-    # Two at once: one works, the other waits, then finds all done.
+    # Two at once: one works, kept from ending by slow writes until the other waits, which then finds all done.
     both = [command.start(ray=ray_cluster) for _ in range(2)]
+    command.wait_for(lambda: "waiting for it to finish" in command.log.read_text(), both[0])
+    proxy.rules.clear()
     assert [command.wait(process) for process in both] == [3, 3], command.log.read_text()[-3000:]
-    assert "waiting for it to finish" in command.log.read_text()
     command.check()
 
 
