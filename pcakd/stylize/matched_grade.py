@@ -22,8 +22,10 @@ import torch
 from torch import Tensor
 from torch.nn import functional as F
 
-from pcakd.student.network import LEVELS, Student
-from pcakd.stylize.strips import cut, map_strips
+from pcakd.student.network import Student
+from pcakd.stylize.cells import Cells
+from pcakd.stylize.engine import EngineSettings, encode_features
+from pcakd.stylize.strips import cut, map_strips, single_threaded
 from pcakd.stylize.transforms import monge_kantorovich
 
 SIDE = 384
@@ -53,14 +55,6 @@ RIDGE = 1.0
 
 _FIT_ROUNDS = 6
 _TINY = 1e-9
-
-
-class Cells(NamedTuple):
-    """What matching needs of one photo: K cells of equal size, row by row. float32, on the CPU."""
-
-    features: Tensor  # (K, D): mean features of the matched levels
-    mean: Tensor  # (K, 3): mean RGB in [0, 1]
-    second: Tensor  # (K, 3, 3): mean of RGB·RGBᵀ, not centred
 
 
 class MatchedGrade(NamedTuple):
@@ -139,14 +133,13 @@ def grade_pixels(grade: MatchedGrade, rgb: Tensor, other: Tensor | None, strengt
     return out
 
 
-def describe(student: Student, small: Tensor, seen: Tensor | None = None) -> Cells:
+def describe(
+    student: Student, small: Tensor, seen: Tensor | None = None, *, settings: EngineSettings | None = None
+) -> Cells:
     """Cells of a shrunk photo 1×3×H×W in [0, 1]; of all, or of those that are `seen` (K of bool, see `seen_cells`)."""
     size = (small.shape[-2] // CELL, small.shape[-1] // CELL)
-    x, features = small, []
-    for level in range(LEVELS):
-        x = student.encode_block(level, x)
-        if level in MATCHED_LEVELS:
-            features.append(_cell_means(x, size))
+    levels = encode_features(student, small, MATCHED_LEVELS, settings=settings)
+    features = [_cell_means(level, size) for level in levels]
     colours = small.float()
     products = (colours[:, :, None] * colours[:, None, :]).flatten(1, 2)
     cells = Cells(torch.cat(features, 1), _cell_means(colours, size), _cell_means(products, size).unflatten(1, (3, 3)))
@@ -169,12 +162,14 @@ def _cell_means(x: Tensor, size: tuple[int, int]) -> Tensor:
     return F.adaptive_avg_pool2d(x.float(), size)[0].flatten(1).T.contiguous().cpu()
 
 
-def pool_cells(cells: list[Cells]) -> Cells:
-    """Cells of several photos as those of one."""
-    return Cells(*(torch.cat(parts) for parts in zip(*cells, strict=True)))
-
-
-def match_grade(student: Student, content: Tensor, style: Cells, seen: Tensor | None = None) -> MatchedGrade:
+def match_grade(
+    student: Student,
+    content: Tensor,
+    style: Cells,
+    seen: Tensor | None = None,
+    *,
+    settings: EngineSettings | None = None,
+) -> MatchedGrade:
     """The grade that the style shows on what it shares with a content photo 1×3×H×W in [0, 1].
 
     seen: which of the content's cells are visible, see `seen_cells`.
@@ -183,13 +178,16 @@ def match_grade(student: Student, content: Tensor, style: Cells, seen: Tensor | 
     count = small.shape[-2] * small.shape[-1] // CELL**2 if seen is None else int(seen.sum())
     if min(len(style.mean), count) < LEAST_CELLS:
         return NO_GRADE
-    cells = describe(student, small, seen)
+    cells = describe(student, small, seen, settings=settings)
     centre = style.features.mean(0)
     # Before the photos are aligned, each is centred on its own mean: that takes the grade out of the features.
-    pairs = mutual_matches(cells.features - cells.features.mean(0), style.features - centre)
-    aligned = _align(cells, style, pairs).apply(small)
-    pairs = mutual_matches(describe(student, aligned, seen).features - centre, style.features - centre)
-    return _fit(_align(cells, style, pairs), cells, style, pairs)
+    with single_threaded():
+        pairs = mutual_matches(cells.features - cells.features.mean(0), style.features - centre)
+        aligned = _align(cells, style, pairs).apply(small)
+    aligned_features = describe(student, aligned, seen, settings=settings).features
+    with single_threaded():
+        pairs = mutual_matches(aligned_features - centre, style.features - centre)
+        return _fit(_align(cells, style, pairs), cells, style, pairs)
 
 
 class Pairs(NamedTuple):

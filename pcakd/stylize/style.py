@@ -13,7 +13,7 @@ from pcakd.errors import CheckpointError, UsageError
 from pcakd.files import write_atomic
 from pcakd.student.checkpoint import read_tensors
 from pcakd.student.network import LEVELS
-from pcakd.stylize.matched_grade import Cells, pool_cells
+from pcakd.stylize.cells import Cells, pool_cells
 from pcakd.stylize.transforms import Statistics
 
 FORMAT_VERSION = 1

@@ -330,7 +330,8 @@ class Stylizer:
         cells = self._checked(style, full=False).cells
         if cells is None or self._compat(options) == "released":
             return NO_GRADE
-        return match_grade(self.student, self._small(photo), cells, seen_cells(visible, *photo.size))
+        seen = seen_cells(visible, *photo.size)
+        return match_grade(self.student, self._small(photo), cells, seen, settings=self.settings)
 
     def _compat(self, options: StylizeOptions) -> str:
         """ "released" or "pcakd"."""
@@ -352,7 +353,8 @@ class Stylizer:
 
     @torch.inference_mode()
     def _cells(self, photo: Photo) -> Cells:
-        return describe(self.student, self._small(photo), seen_cells(weights_of(photo), *photo.size))
+        seen = seen_cells(weights_of(photo), *photo.size)
+        return describe(self.student, self._small(photo), seen, settings=self.settings)
 
     def _small(self, photo: Photo) -> torch.Tensor:
         pixels = photo.rgb if photo.rgb.dtype == np.uint8 else to_8_bits(photo.rgb)

@@ -1,6 +1,7 @@
 """The fast path of style transfer: global statistics level by level, everything else in strips.
 
     encode_statistics(student, photo)           statistics of every level of a style photo
+    encode_features(student, photo, levels)     features of a small photo, whole
     transfer(student, content, style)           the content with the style's statistics, float in [0, 1]
     transfer_pixels(student, content, style)    the same as uint8, in bounded memory
     reconstruct(student, photo)                 the photo through encoder and decoder alone
@@ -12,6 +13,7 @@ the same arithmetic.
 from pcakd.stylize.engine.precision import PRECISIONS, Precision
 from pcakd.stylize.engine.run import (
     EngineSettings,
+    encode_features,
     encode_statistics,
     photo_tensor,
     reconstruct,
@@ -23,6 +25,7 @@ __all__ = [
     "PRECISIONS",
     "EngineSettings",
     "Precision",
+    "encode_features",
     "encode_statistics",
     "photo_tensor",
     "reconstruct",

@@ -1,6 +1,6 @@
 """Style transfer of one photo: encode, match the statistics level by level, decode."""
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Collection, Mapping
 from dataclasses import dataclass
 from typing import TypeVar
 
@@ -206,6 +206,24 @@ def encode_statistics(
             source, found = run.compute(source, store=run.stored.get(f"l{level}", 0.0), weights=weights)
             levels.append(found[-1])
         return tuple(levels)
+
+    return _attempt(student, photo, settings, encode)
+
+
+def encode_features(
+    student: Student, photo: Tensor, levels: Collection[int], *, settings: EngineSettings | None = None
+) -> list[Tensor]:
+    """Features of some levels of a small photo, float 1×3×H×W in [0, 1] or uint8 H×W×3, from the lowest up, each whole:
+    1×C×h×w of the level's size, in the precision that the level is computed in."""
+
+    def encode(run: _Run) -> list[Tensor]:
+        features = []
+        source: Rows = run.photo
+        for level in range(max(levels) + 1):
+            source, _ = run.compute(run.network.encode_block(level, source), store=1.0, statistics=False)
+            if level in levels:
+                features.append(source.rows(0, source.height))
+        return features
 
     return _attempt(student, photo, settings, encode)
 

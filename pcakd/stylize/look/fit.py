@@ -17,6 +17,7 @@ the spread that the student's result has: all of it in chroma, less of it in lum
 How the constants were found: docs/looks.md.
 """
 
+import math
 from dataclasses import dataclass
 
 import torch
@@ -101,16 +102,20 @@ def gather(content: Tensor, result: Tensor, weight: Tensor | None = None) -> Loo
     values = torch.stack(told, -1)  # (H, W, 22)
     if weight is not None:
         values = values * weight[..., None]
-    tone = _hats((content.float() @ content.new_tensor(LUMA, dtype=torch.float32)).clamp(0, 1) * (levels - 1), levels)
-    rows, columns = (
-        _hats((torch.arange(n, device=content.device) + 0.5) / n * (nodes - 1), nodes)
-        for n, nodes in ((height, down), (width, across))
-    )
-    # Sums along a row are short enough for float32; over rows they go on in float64.
-    near = (tone[..., None] * columns[:, None]).flatten(2)  # (H, W, Z·X)
-    sums = torch.bmm(near.transpose(1, 2), values).double()
-    cells = torch.einsum("hy,hkv->kyv", rows.double(), sums).cpu()
-    cells = cells.unflatten(0, (levels, across)).transpose(1, 2)  # (Z, Y, X, 22)
+    red, green, blue = (factor * x[..., i] for i, factor in enumerate(LUMA))
+    tone = _hats((red + green + blue).clamp(0, 1) * (levels - 1), levels).transpose(1, 2)
+    # Sums along a row are short enough for float32; over rows they go on in float64. Between two nodes only these two
+    # hear of a pixel, and so many columns at a time stay in the caches.
+    sums = values.new_zeros(height, levels, across, values.shape[-1])
+    places = ((torch.arange(width, device=content.device) + 0.5) / width * (across - 1)).to(torch.float32)
+    for node in range(across - 1):
+        between = slice(*(math.ceil(edge * width / (across - 1) - 0.5) for edge in (node, node + 1)))
+        share = (places[between] - node)[:, None]
+        part = values[:, between]
+        heard = torch.bmm(tone[..., between], torch.cat([part * (1 - share), part * share], -1))
+        sums[:, :, node : node + 2] += heard.unflatten(-1, (2, -1))
+    rows = _hats((torch.arange(height, device=content.device) + 0.5) / height * (down - 1), down)
+    cells = torch.einsum("hy,hzxv->zyxv", rows.double(), sums.double()).cpu()  # (Z, Y, X, 22)
     products = cells.new_empty(*cells.shape[:3], 4, 4)
     for k, (i, j) in enumerate(_PRODUCTS):
         products[..., i, j] = products[..., j, i] = cells[..., k]
@@ -177,7 +182,9 @@ def _spread(told: Tensor, place: float) -> Tensor:
     tone, rows, columns = (
         _neighbours(n, sigma) for n, sigma in zip(told.shape[:3], (SPREAD_TONE, place, place), strict=True)
     )
-    return torch.einsum("zZ,yY,xX,zyxab->ZYXab", tone, rows, columns, told)
+    told = torch.einsum("zZ,zyxab->Zyxab", tone, told)
+    told = torch.einsum("yY,zyxab->zYxab", rows, told)
+    return torch.einsum("xX,zyxab->zyXab", columns, told)
 
 
 def _neighbours(nodes: int, sigma: float) -> Tensor:

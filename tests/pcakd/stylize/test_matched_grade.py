@@ -10,16 +10,8 @@ from pcakd import Style, StylizeOptions, Stylizer
 from pcakd.evaluation.graded import Grade, graded_pair
 from pcakd.photos.images import read_photo
 from pcakd.student.released import import_released
-from pcakd.stylize.matched_grade import (
-    CELL,
-    NO_GRADE,
-    SIDE,
-    describe,
-    match_grade,
-    mutual_matches,
-    pool_cells,
-    shrink,
-)
+from pcakd.stylize.cells import pool_cells
+from pcakd.stylize.matched_grade import CELL, NO_GRADE, SIDE, describe, match_grade, mutual_matches, shrink
 from tests.corpus import photograph
 from tests.models import random_checkpoint
 
