@@ -8,6 +8,7 @@ Kinds of fault:
     503            answers "503 SlowDown" itself, the request never reaches the server
     expired        answers "403 ExpiredToken" itself, as AWS does to credentials that have run out
     latency        waits `delay` seconds, then forwards
+    gate           waits until the rule is taken out of `rules`, then forwards
     reset          resets the connection before the request is forwarded
     cut            forwards, then resets the connection after `after` bytes of the answer
     truncate       like cut, but closes the connection in good order
@@ -102,6 +103,8 @@ class FaultProxy:
         kind = rule.kind if rule else None
         if rule and kind == "latency":
             await asyncio.sleep(rule.delay)
+        while rule and kind == "gate" and rule in self.rules:
+            await asyncio.sleep(0.05)
         if kind == "reset":
             self._reset(writer)
             return False

@@ -204,9 +204,9 @@ def test_expired_credentials_an_interrupt_then_two_runs_at_once(ceph, ceph_bucke
     assert snapshot.done() is None
     assert 60 <= command.rows() < 400
 
-    # The same command goes on; Ctrl-C ends it and the Ray that it started. Slow writes keep it from ending by itself.
-    proxy.rules.append(Rule("latency", match=command.is_result, delay=2.0))
-    before = command.rows()
+    # The same command goes on, to a gate that keeps it from ending by itself; Ctrl-C ends it and the Ray it started.
+    written, before = len(command.puts()), command.rows()
+    proxy.rules.append(Rule("gate", match=lambda *it: command.is_result(*it) and len(command.puts()) >= written + 150))
     process = command.start()
     command.wait_for(lambda: command.rows() >= before + 60, process)
     mine = psutil.Process(process.pid).children(recursive=True)
@@ -221,7 +221,7 @@ def test_expired_credentials_an_interrupt_then_two_runs_at_once(ceph, ceph_bucke
     assert not alive
     assert jobs.snapshot_of(command.dest).report.exists("report.html")
 
-    # Two at once: one works, kept from ending by slow writes until the other waits, which then finds all done.
+    # Two at once: one works, kept from ending by the gate until the other waits, which then finds all done.
     both = [command.start(ray=ray_cluster) for _ in range(2)]
     command.wait_for(lambda: "waiting for it to finish" in command.log.read_text(), both[0])
     proxy.rules.clear()
