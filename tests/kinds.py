@@ -1,7 +1,7 @@
 """Photos as cameras, scanners, editors and web sites write them, made in memory from one photograph.
 
 Each is modelled on what some image tool tripped over. `kinds()` has those that are to be read, with what is expected;
-`refused()` those that are not, with their status.
+`refused()` those that are not, with their status. What they are made of is in `tests.photo_parts`.
 """
 
 import functools
@@ -9,16 +9,62 @@ import io
 import struct
 import zlib
 from dataclasses import dataclass
-from xml.sax.saxutils import escape
 
 import numpy as np
-import tifffile
 from PIL import Image, ImageCms, PngImagePlugin
 
-from tests.corpus import encode, photograph
+from tests.corpus import encode
+from tests.photo_parts import (
+    HEIGHT,
+    RIGHTS,
+    WIDTH,
+    animation,
+    base,
+    camera_exif,
+    cmyk,
+    compressed_planes,
+    cut_out,
+    deep,
+    deep_jp2,
+    frames,
+    grey,
+    grey12,
+    iptc_block,
+    linear_grey_profile,
+    mpo,
+    p3_profile,
+    photoshop_segment,
+    png_chunks,
+    raw,
+    rights_xmp,
+    three,
+    through,
+    tiff,
+)
 
-HEIGHT, WIDTH = 48, 72
-RIGHTS = "(c) Müller & Söhne"
+__all__ = [
+    "HEIGHT",
+    "RIGHTS",
+    "WIDTH",
+    "Kind",
+    "animation",
+    "base",
+    "camera_exif",
+    "cut_out",
+    "deep",
+    "frames",
+    "grey",
+    "iptc_block",
+    "kinds",
+    "mpo",
+    "p3_profile",
+    "png_chunks",
+    "refused",
+    "rights_xmp",
+    "three",
+    "through",
+    "tiff",
+]
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -42,142 +88,6 @@ class Kind:
 
 
 @functools.cache
-def base() -> np.ndarray:
-    """The picture that most kinds show, uint8 H×W×3."""
-    return np.asarray(photograph(0, HEIGHT, WIDTH))
-
-
-def grey() -> np.ndarray:
-    return np.asarray(Image.fromarray(base()).convert("L"))
-
-
-def three(plane: np.ndarray) -> np.ndarray:
-    return np.repeat(plane[..., None], 3, axis=2)
-
-
-def deep() -> np.ndarray:
-    """uint16 with content in the low bytes."""
-    rng = np.random.default_rng(5)
-    return (base().astype(np.int32) * 257 + rng.integers(-100, 101, base().shape)).clip(0, 65535).astype(np.uint16)
-
-
-def tiff(samples: np.ndarray, **options) -> bytes:
-    buffer = io.BytesIO()
-    tifffile.imwrite(buffer, samples, **options)
-    return buffer.getvalue()
-
-
-def png_chunks(samples: np.ndarray, *chunks: tuple[bytes, bytes], kind: int | None = None) -> bytes:
-    """A PNG with chunks of one's own, uint8 or uint16, filter none."""
-    height, width = samples.shape[:2]
-    channels = 1 if samples.ndim == 2 else samples.shape[2]
-    kind = {1: 0, 2: 4, 3: 2, 4: 6}[channels] if kind is None else kind
-    rows = samples.astype(samples.dtype.newbyteorder(">")).reshape(height, -1).view(np.uint8).reshape(height, -1)
-    raw = np.concatenate([np.zeros((height, 1), np.uint8), rows], axis=1).tobytes()
-    header = struct.pack(">IIBBBBB", width, height, 8 * samples.itemsize, kind, 0, 0, 0)
-    parts = [(b"IHDR", header), *chunks, (b"IDAT", zlib.compress(raw)), (b"IEND", b"")]
-    return b"\x89PNG\r\n\x1a\n" + b"".join(
-        struct.pack(">I", len(body)) + name + body + struct.pack(">I", zlib.crc32(name + body)) for name, body in parts
-    )
-
-
-def camera_exif(orientation: int | None = None, *, r03: bool = False, extra: dict[int, bytes] | None = None) -> bytes:
-    """An EXIF block like a camera's: make, rights, exposure, date, place, maker's note, thumbnail-less."""
-    exif = Image.Exif()
-    exif[0x010F] = "Maker"
-    exif[0x8298] = "rights"
-    if orientation:
-        exif[0x0112] = orientation
-    photo = {0x829A: (1, 125), 0x9003: "2024:01:02 03:04:05", 0x927C: b"MakerNote" * 20, 0xA002: 4000, 0xA003: 3000}
-    if r03:
-        photo |= {0xA001: 65535, 0xA005: {1: "R03"}}
-    exif._ifds[0x8769] = photo | (extra or {})
-    exif._ifds[0x8825] = {1: "N", 2: (48.0, 8.0, 0.0), 3: "E", 4: (11.0, 34.0, 0.0)}
-    return exif.tobytes()
-
-
-def rights_xmp(padding: int = 0) -> bytes:
-    return (
-        '<x:xmpmeta xmlns:x="adobe:ns:meta/"><rdf:RDF xmlns:rdf="http://www.w3.org/1999/02/22-rdf-syntax-ns#">'
-        '<rdf:Description rdf:about="" xmlns:dc="http://purl.org/dc/elements/1.1/" '
-        'xmlns:crs="http://ns.adobe.com/camera-raw-settings/1.0/" xmlns:tiff="http://ns.adobe.com/tiff/1.0/" '
-        'crs:Exposure2012="+2.00" tiff:Orientation="1">'
-        f'<dc:rights><rdf:Alt><rdf:li xml:lang="x-default">{escape(RIGHTS)}</rdf:li></rdf:Alt></dc:rights>'
-        f"<dc:description>{'x' * padding}</dc:description></rdf:Description></rdf:RDF></x:xmpmeta>"
-    ).encode()
-
-
-def iptc_block() -> bytes:
-    def entry(record: int, number: int, value: bytes) -> bytes:
-        return bytes([0x1C, record, number]) + struct.pack(">H", len(value)) + value
-
-    return entry(1, 90, b"\x1b%G") + entry(2, 116, RIGHTS.encode()) + entry(2, 80, "Jörg".encode())
-
-
-def photoshop_segment(iptc: bytes) -> bytes:
-    body = b"Photoshop 3.0\x008BIM\x04\x04\0\0" + struct.pack(">I", len(iptc)) + iptc + b"\0" * (len(iptc) % 2)
-    return b"\xff\xed" + struct.pack(">H", len(body) + 2) + body
-
-
-def linear_grey_profile() -> bytes:
-    """An ICC profile of grey with gamma 1."""
-    parts = {
-        b"desc": b"desc\0\0\0\0" + struct.pack(">I", 5) + b"grey\0" + bytes(78),
-        b"cprt": b"text\0\0\0\0free\0",
-        b"wtpt": b"XYZ \0\0\0\0" + struct.pack(">3i", 63190, 65536, 54061),
-        b"kTRC": b"curv\0\0\0\0" + struct.pack(">I", 0),
-    }
-    offset, table, body = 132 + 12 * len(parts), b"", b""
-    for tag, content in parts.items():
-        table += tag + struct.pack(">II", offset + len(body), len(content))
-        body += content + bytes(-len(content) % 4)
-    head = struct.pack(">I4xI4s4s4s12x4s", offset + len(body), 0x02100000, b"mntr", b"GRAY", b"XYZ ", b"acsp")
-    head = head.ljust(68, b"\0") + struct.pack(">3i", 63190, 65536, 54061)
-    return head.ljust(128, b"\0") + struct.pack(">I", len(parts)) + table + body
-
-
-def through(profile: bytes, samples: np.ndarray) -> np.ndarray:
-    """What Little CMS makes of 8-bit RGB samples of a profile."""
-    srgb = ImageCms.ImageCmsProfile(ImageCms.createProfile("sRGB"))
-    source = ImageCms.ImageCmsProfile(io.BytesIO(profile))
-    return np.asarray(ImageCms.profileToProfile(Image.fromarray(samples), source, srgb, outputMode="RGB"))
-
-
-def p3_profile() -> bytes:
-    from pcakd.photos.icc import gamma_space, matrix_profile
-
-    primaries = np.array([[0.680, 0.320], [0.265, 0.690], [0.150, 0.060]])
-    return matrix_profile(gamma_space(primaries, (0.3127, 0.3290), 2.2), 2.2, "P3 with gamma 2.2")
-
-
-def cut_out(hidden: tuple[int, int, int], *, hard: bool = False) -> bytes:
-    """A disc with a soft (or hard) edge; elsewhere alpha 0 over a colour."""
-    y, x = np.mgrid[0:HEIGHT, 0:WIDTH]
-    distance = np.hypot(y - HEIGHT / 2, x - WIDTH / 2)
-    alpha = ((20 - distance) * (1000 if hard else 60)).clip(0, 255).astype(np.uint8)
-    rgb = np.where(alpha[..., None] == 0, np.array(hidden, np.uint8), base())
-    return encode(Image.fromarray(np.dstack([rgb, alpha])), "PNG")
-
-
-def frames() -> list[Image.Image]:
-    """Three frames that move."""
-    return [Image.fromarray(np.roll(base(), 5 * i, axis=1)) for i in range(3)]
-
-
-def animation(format: str, **options) -> bytes:
-    first, *others = frames()
-    return encode(first, format, save_all=True, append_images=others, duration=100, loop=0, **options)
-
-
-def cmyk() -> Image.Image:
-    return Image.fromarray(base()).convert("CMYK")
-
-
-def mpo() -> bytes:
-    return encode(Image.fromarray(base()), "MPO", save_all=True, append_images=[frames()[1]], quality=95)
-
-
-@functools.cache
 def kinds() -> list[Kind]:
     """Photos that are read."""
     rgb, picture, plane = base(), Image.fromarray(base()), grey()
@@ -196,6 +106,11 @@ def kinds() -> list[Kind]:
     gif_first = np.asarray(Image.open(io.BytesIO(gif)).convert("RGB"))
     palette = picture.quantize(64)
     upright = picture.transpose(Image.Transpose.ROTATE_90)  # what orientation 6 turns back
+    inks = np.asarray(cmyk()).astype(np.uint16) * 257
+    to_lab = ImageCms.buildTransform(ImageCms.createProfile("sRGB"), ImageCms.createProfile("LAB"), "RGB", "LAB")
+    lab = ImageCms.applyTransform(picture, to_lab)
+    seen_by = np.maximum(alpha, 40).astype(np.uint16) * 257
+    premultiplied = np.dstack([(deep() * (seen_by[..., None] / 65535)).round().astype(np.uint16), seen_by])
     adobe = tiff(rgb, photometric="rgb", iccprofile=p3)
     found = [
         Kind(name="plain.jpg", data=jpeg(), colours=seen),
@@ -313,6 +228,38 @@ def kinds() -> list[Kind]:
         ),
         Kind(name="palette.tif", data=encode(palette, "TIFF"), colours=np.asarray(palette.convert("RGB"))),
         Kind(name="cmyk.tif", data=encode(cmyk(), "TIFF"), colours=rgb, tolerance=1),
+        Kind(name="cmyk16.tif", data=tiff(inks, photometric="separated"), colours=rgb, bits=16, tolerance=0.5),
+        Kind(
+            name="cmyk16-planes.tif",
+            data=tiff(np.moveaxis(inks, -1, 0), photometric="separated", planarconfig="separate"),
+            colours=rgb,
+            bits=16,
+            tolerance=0.5,
+        ),
+        Kind(
+            name="cmyk-alpha.tif",
+            data=tiff(np.dstack([np.asarray(cmyk()), alpha]), photometric="separated", extrasamples=["unassalpha"]),
+            colours=rgb,
+            alpha=True,
+            tolerance=1,
+        ),
+        Kind(name="lab.tif", data=encode(lab, "TIFF"), colours=rgb, tolerance=2),
+        Kind(
+            name="premultiplied16.tif",
+            data=tiff(premultiplied, photometric="rgb", extrasamples=["assocalpha"]),
+            colours=rgb,
+            bits=16,
+            alpha=True,
+            tolerance=1,
+        ),
+        Kind(name="grey12.tif", data=grey12(), colours=three(plane), bits=16, tolerance=0.6),
+        Kind(
+            name="rgb16.ppm",
+            data=b"P6 %d %d 65535\n" % (WIDTH, HEIGHT) + deep().astype(">u2").tobytes(),
+            colours=rgb,
+            bits=16,
+            tolerance=0.5,
+        ),
         Kind(
             name="rgba.tif", data=tiff(rgba, photometric="rgb", extrasamples=("unassalpha",)), colours=rgb, alpha=True
         ),
@@ -409,30 +356,6 @@ def kinds() -> list[Kind]:
     return found
 
 
-def raw(kind: str) -> bytes:
-    """A camera's raw file as far as a preview: its first picture is small, a sub-table has the sensor's data."""
-    from pcakd.photos.tags import ascii_text, long, pack_table, short, shorts
-
-    preview = np.asarray(photograph(3, 12, 18)).tobytes()
-    sensor = {
-        256: long(400),
-        257: long(300),
-        258: short(14),
-        259: short(34713 if kind == "nef" else 1),
-        262: shorts(32803),
-    }
-    sensor |= {254: long(0), 273: long(8), 277: short(1), 278: long(300), 279: long(len(preview))}
-    first = {254: long(1), 256: long(18), 257: long(12), 258: shorts(8, 8, 8), 259: short(1), 262: short(2)}
-    first |= {271: ascii_text("NIKON CORPORATION"), 273: long(8), 277: short(3), 278: long(12), 279: long(len(preview))}
-    if kind == "dng":
-        first[50706] = (1, 4, bytes([1, 4, 0, 0]))
-    at = 8 + len(preview)
-    table = pack_table(sensor, at)
-    first[330] = long(at)
-    start = at + len(table)
-    return b"II*\0" + struct.pack("<I", start) + preview + table + pack_table(first, start)
-
-
 def refused() -> list[tuple[str, bytes, str, str]]:
     """(name, content, status, a word of the message) of files that are not read."""
     plain = encode(Image.fromarray(base()), "JPEG", quality=95)
@@ -447,6 +370,13 @@ def refused() -> list[tuple[str, bytes, str, str]]:
         ("photo.dng", raw("dng"), "unsupported", "DNG raw"),
         ("photo.nef", raw("nef"), "unsupported", "Nikon raw"),
         ("photo.exr", b"\x76\x2f\x31\x01" + bytes(60), "unsupported", "OpenEXR"),
+        ("photo.tga", encode(Image.fromarray(base()), "TGA"), "unsupported", "TGA"),
+        ("twelve.jpg", plain.replace(b"\xff\xc0\0\x11\x08", b"\xff\xc0\0\x11\x0c"), "unsupported", "of 12 bits"),
+        ("apple.png", b"\x89PNG\r\n\x1a\n\0\0\0\x04CgBI" + bytes(60), "unsupported", "CgBI"),
+        ("deep.jp2", deep_jp2(), "unsupported", "16 bits a channel in colour"),
+        ("planes.tif", compressed_planes(), "unsupported", "in planes"),
+        ("signed.tif", tiff((base() // 2).astype(np.int8), photometric="rgb"), "unsupported", "signed"),
+        ("cut.tif", encode(Image.fromarray(base()), "TIFF", compression="tiff_lzw")[:-300], "truncated", "TIFF"),
         ("hdr.png", png_chunks(base(), (b"cICP", bytes([9, 16, 0, 1]))), "unsupported", "high-dynamic-range"),
         ("clip.jpg", struct.pack(">I", 24) + b"ftypisom\0\0\0\0isommp42" + bytes(60), "not-an-image", "a video"),
         ("cut.jpg", plain[: len(plain) * 2 // 5], "truncated", "truncated"),

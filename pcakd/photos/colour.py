@@ -192,17 +192,31 @@ def to_srgb16(
     return out, rest if rest is not None and rest.any() else None
 
 
-def table_space(profile: bytes) -> Space | None:
-    """A space that asks Little CMS: for profiles of tables. From 52 nodes a channel, between them linear."""
+def table_space(profile: bytes, mode: str = "RGB") -> Space | None:
+    """A space that asks Little CMS: for profiles of tables, of RGB or CMYK. None where the profile is of another mode.
+
+    From 52 nodes a channel (18 of CMYK), which 8 bits hit exactly; between them linear.
+    """
+    channels = len(mode)
+    steps = np.arange(0, 256, 5 if channels == 3 else 15, dtype=np.uint8)
     try:
         source = ImageCms.ImageCmsProfile(io.BytesIO(profile))
-        steps = np.arange(0, 256, 5, dtype=np.uint8)  # 52 nodes that 8 bits hit exactly
-        cube = np.stack(np.meshgrid(steps, steps, steps, indexing="ij"), -1).reshape(1, -1, 3)
-        picture = ImageCms.profileToProfile(Image.fromarray(cube), source, SRGB, outputMode="RGB")
+        cube = np.stack(np.meshgrid(*[steps] * channels, indexing="ij"), -1)
+        image = Image.frombytes(mode, (cube.size // channels, 1), cube.tobytes())
+        picture = ImageCms.profileToProfile(image, source, SRGB, outputMode="RGB")
     except (ImageCms.PyCMSError, OSError, ValueError):
         return None
-    nodes = np.asarray(picture).reshape(52, 52, 52, 3).astype(np.float32) / 255
+    nodes = np.asarray(picture).reshape(*[len(steps)] * channels, 3).astype(np.float32) / 255
     return _TableSpace(np.eye(3), (), (), nodes)
+
+
+def cmyk_as_rgb(samples: np.ndarray) -> np.ndarray:
+    """uint16 CMYK H×W×4 that has no profile as RGB H×W×3: what paper of that white leaves, as Pillow has it."""
+    out = np.empty((*samples.shape[:2], 3), np.uint16)
+    for rows in _row_slices(samples):
+        paper = 65535 - samples[rows].astype(np.int64)
+        out[rows] = (paper[..., :3] * paper[..., 3:] + 32767) // 65535
+    return out
 
 
 @dataclass(frozen=True)
@@ -212,14 +226,14 @@ class _TableSpace(Space):
     def to_srgb(self, samples: np.ndarray) -> np.ndarray:
         if samples.ndim == 2:
             samples = np.repeat(samples[..., None], 3, axis=-1)
-        at = samples * 51
-        low = np.minimum(at.astype(np.int64), 50)
+        channels, last = self.nodes.ndim - 1, len(self.nodes) - 1
+        at = samples * last
+        low = np.minimum(at.astype(np.int64), last - 1)
         share = at - low
-        out = np.zeros(samples.shape, np.float32)
-        for corner in np.ndindex(2, 2, 2):
+        out = np.zeros((*samples.shape[:-1], 3), np.float32)
+        for corner in np.ndindex(*[2] * channels):
             weight = np.prod(np.where(corner, share, 1 - share), axis=-1, keepdims=True)
-            r, g, b = (low[..., i] + corner[i] for i in range(3))
-            out += weight * self.nodes[r, g, b]
+            out += weight * self.nodes[tuple(low[..., i] + corner[i] for i in range(channels))]
         return out
 
 

@@ -5,6 +5,7 @@ from dataclasses import dataclass
 
 from PIL import Image
 
+from pcakd.photos.jpeg import unread_kind
 from pcakd.photos.tags import Reader, Table, Value, open_tags
 
 # Brands of ISO media files (HEIF and its kin) → name.
@@ -40,16 +41,26 @@ _BEGINNINGS = (
     (b"qoif", "QOI"),
     (b"farbfeld", "farbfeld"),
     (b"AT&TFORM", "DjVu"),
+    (b"PF\n", "a colour float map (PFM)"),
+    (b"P7\n", "PAM"),
+    (b"\x59\xa6\x6a\x95", "Sun raster"),
+    (b"\x01\xda\0\x01", "SGI"),
+    (b"\x01\xda\x01\x01", "SGI"),
+    (b"\x0a\x05\x01\x08", "PCX"),
+    (b"\x89PNG\r\n\x1a\n\0\0\0\x04CgBI", "PNG as Apple packs it into apps (CgBI)"),
 )
+_TGA_END = b"TRUEVISION-XFILE.\0"
 _VIDEO_BRANDS = (b"qt  ", b"isom", b"mp41", b"mp42", b"M4V ", b"avc1", b"3gp4", b"3gp5")
 
 
 @dataclass(frozen=True)
 class Unread:
-    """A file that is not read. name: of its format; picture: whether it is a picture at all."""
+    """A file that is not read. name: of its format; picture: whether it is a picture at all; cut: whether its format
+    is read, and this file is damaged where that begins."""
 
     name: str
     picture: bool = True
+    cut: bool = False
 
 
 def identify(data: bytes) -> Unread | None:
@@ -58,18 +69,43 @@ def identify(data: bytes) -> Unread | None:
         brands = [data[8:12], *(data[i : i + 4] for i in range(16, min(int.from_bytes(data[:4]), 64), 4))]
         for brand in brands:
             if brand in _BRANDS:
-                return Unread(_BRANDS[brand])
+                return Unread(_BRANDS[brand], cut=_BRANDS[brand] == "AVIF")
         return Unread("a video", picture=False) if any(brand in _VIDEO_BRANDS for brand in brands) else None
     for beginning, name in _BEGINNINGS:
         if data.startswith(beginning):
             return Unread(name)
     reader = open_tags(data)
-    if reader is not None and reader.table(reader.first)[0].keys() >= {256, 257}:
-        return Unread(raw_kind(data) or "TIFF of a kind that is not read")
+    if reader is not None and reader.is_cut:
+        return Unread("TIFF", cut=True)
+    if reader is not None and (table := reader.table(reader.first)[0]).keys() >= {256, 257}:
+        # Values that lie behind the file's end are not in the table.
+        cut = not table.keys() & {273, 324} or (_one(table.get(_PHOTOMETRIC)) == 2 and 258 not in table)
+        raw = raw_kind(data)
+        return Unread(raw) if raw else Unread("TIFF" if cut else _tiff_kind(table), cut=cut)
+    if kind := unread_kind(data):
+        return Unread(kind)
+    if data.endswith(_TGA_END):
+        return Unread("TGA")
+    for beginning, name in _READ:
+        if data.startswith(beginning):
+            return Unread(name, cut=True)
     head = data[:1024].lstrip(b"\xef\xbb\xbf \t\r\n")
     if head.startswith((b"<svg", b"<?xml", b"<!DOCTYPE svg")) and b"<svg" in head:
         return Unread("SVG, a drawing")
     return None
+
+
+_READ = ((b"\xff\xd8\xff", "JPEG"), (b"\x89PNG\r\n\x1a\n", "PNG"), (b"GIF8", "GIF"), (b"\0\0\0\x0cjP  ", "JPEG 2000"))
+
+
+def _tiff_kind(table: Table) -> str:
+    """Of a TIFF that is not read, what decides it."""
+    bits = {int(number) for number in table[258].numbers()} if 258 in table else {1}
+    kind = {2: "signed ", 3: "float "}.get(_one(table.get(339)), "")
+    return (
+        f"TIFF of {_one(table.get(277)) or 1} × {' and '.join(map(str, sorted(bits)))} {kind}bits a pixel "
+        f"(colour kind {_one(table.get(_PHOTOMETRIC))}, compression {_one(table.get(_COMPRESSION)) or 1})"
+    )
 
 
 _DNG_VERSION, _SUBFILE, _SUB_TABLES, _COMPRESSION, _PHOTOMETRIC, _MAKE = 0xC612, 254, 330, 259, 262, 271

@@ -2,7 +2,7 @@
 
 import io
 import warnings
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from functools import partial
@@ -14,8 +14,9 @@ from pcakd.errors import PhotoError
 from pcakd.photos import colour
 from pcakd.photos.colour import SRGB_PROFILE
 from pcakd.photos.containers import frame_numbers, further_pictures, identify, raw_kind, tiff_pages, webp_is_lossless
-from pcakd.photos.depth import deep_samples, is_deep, to_16_bits
+from pcakd.photos.depth import bits_beyond, deep_samples, is_deep, is_in_deep_planes, to_8_bits, to_16_bits
 from pcakd.photos.icc import is_srgb
+from pcakd.photos.jpeg import without_end_marker
 from pcakd.photos.metadata import read_metadata, tiff_metadata
 from pcakd.photos.photo import Photo, Timing
 from pcakd.photos.plain_tiff import PlainTiff, plain_tiff, read_plain
@@ -111,12 +112,25 @@ def _decode_frame(data: bytes, image: Image.Image, number: int, reading: Reading
     if page is not None and page.planar and page.samples.itemsize == 2:
         # Pillow misreads planes of 16 bits.
         return _deep_photo(image, data, read_plain(page), reading, page.orientation)
+    if image.format == "JPEG2000" and (bits := bits_beyond(image, data)):
+        # Pillow rounds before it cuts to 8 bits: what is nearly white comes out black.
+        raise PhotoError(
+            f"{reading.name}: is JPEG 2000 of {bits} bits a channel in colour, which is not read here; save it as "
+            "TIFF or PNG",
+            reason="unsupported",
+        )
+    if is_in_deep_planes(image):
+        raise PhotoError(
+            f"{reading.name}: has its 16 bits a channel in planes of a compression that is not read here; save it as "
+            "TIFF with the channels together, or as PNG",
+            reason="unsupported",
+        )
     if is_deep(image):
         return _deep_photo(image, data, deep_samples(again), reading, _orientation(image))
     try:
         image.load()
     except OSError:
-        if image.format != "JPEG" or (whole := _without_end_marker(data, again)) is None:
+        if image.format != "JPEG" or (whole := without_end_marker(data, open_image)) is None:
             raise
         image = whole
     return photo_from_image(image, reading, data)
@@ -126,24 +140,6 @@ def _frame_again(data: bytes, number: int) -> ImageFile.ImageFile:
     image = open_image(data)
     image.seek(number)
     return image
-
-
-def _without_end_marker(data: bytes, again: Callable[[], Image.Image]) -> Image.Image | None:
-    """The picture of a JPEG that lacks its end marker alone; None where more is missing.
-
-    What is missing of the last scan, a decoder makes up from whatever follows: two different ends give two
-    pictures. Where nothing is missing, they are the same.
-    """
-    ends = [b"\xff\xd9", bytes(range(0x20, 0xA0)) * 4 + b"\xff\xd9"]
-    images = []
-    for end in ends:
-        image = open_image(data + end)
-        try:
-            image.load()
-        except OSError:
-            return None
-        images.append(image)
-    return images[0] if images[0].tobytes() == images[1].tobytes() else None
 
 
 def open_image(data: bytes) -> ImageFile.ImageFile:
@@ -197,7 +193,11 @@ def _not_read(name: str, data: bytes) -> PhotoError:
         return PhotoError(f"{name}: is not an image in a known format ({_KNOWN})", reason="not-an-image")
     if not found.picture:
         return PhotoError(f"{name}: is {found.name}, not a photo", reason="not-an-image")
+    if found.cut:
+        return PhotoError(f"{name}: is truncated or damaged (at the beginning of its {found.name})", reason="truncated")
     more = f"; convert it to one of {_KNOWN}"
+    if found.name.startswith("TIFF of"):
+        more = "; save it as TIFF of 8 or 16 unsigned bits a channel, or as PNG"
     if found.name == "HEIC":
         more = " (damaged, or of a kind that pillow-heif lacks)" if _heif() else '; pip install "pcakd[heic]" reads it'
     return PhotoError(f"{name}: is {found.name}, which is not read here{more}", reason="unsupported")
@@ -229,7 +229,9 @@ def photo_from_image(image: Image.Image, reading: Reading, data: bytes = b"") ->
         found = read_metadata(image, data)
         colours = colour.told(image, data, found.adobe_rgb, reading.name) if reading.profiles else colour.ToldColours()
         encoding = "JPEG" if image.format == "MPO" else image.format
-        notes = further_pictures(image, data)
+        notes = [further_pictures(image, data)]
+        if bits := bits_beyond(image, data):
+            notes.append(f"8 of its {bits} bits a channel, which is what {encoding} is read with")
         image, format = _upright(image), image.format
         alpha = _alpha(image)
         if image.format is None:
@@ -250,7 +252,7 @@ def photo_from_image(image: Image.Image, reading: Reading, data: bytes = b"") ->
             profile=profile,
             beyond=beyond,
             lossless=encoding == "WEBP" and webp_is_lossless(data),
-            notes=(notes,) if notes else (),
+            notes=tuple(filter(None, notes)),
         )
         return with_bits(photo, reading)
 
@@ -279,8 +281,12 @@ def _deep(
     orientation: int,
 ) -> Photo:
     colours, alpha = samples
-    space = colour.space_of(told)
-    keeps = reading.keep_gamut and colour.keeps_gamut(space)
+    space, keep_gamut = colour.space_of(told), reading.keep_gamut
+    if colours.ndim == 3 and colours.shape[2] == 4:
+        space = colour.table_space(told.profile, "CMYK") if told.profile else None
+        colours = colours if space is not None else colour.cmyk_as_rgb(colours)
+        keep_gamut = False
+    keeps = keep_gamut and colour.keeps_gamut(space)
     if space is not None and is_srgb(space):
         space = None  # to the last of 16 bits
     elif space is None and told.profile and colours.ndim == 3:
@@ -317,7 +323,10 @@ def _plain_tiff_photo(data: bytes, reading: Reading) -> Photo | None:
 def _plain_page(page: PlainTiff, data: bytes, reading: Reading) -> Photo:
     told = colour.ToldColours(page.profile) if reading.profiles else colour.ToldColours()
     shell = Photo(rgb=_NONE, metadata=tiff_metadata(data), format="TIFF")
-    return _deep(read_plain(page), told, shell, reading, page.orientation)
+    photo = _deep(read_plain(page), told, shell, reading, page.orientation)
+    if page.samples.itemsize > 1 or photo.beyond is not None or reading.bits:
+        return photo
+    return replace(photo.with_pixels(to_8_bits(photo.rgb)), bits=8)
 
 
 def _orientation(image: Image.Image) -> int:
@@ -350,6 +359,8 @@ def _upright(image: Image.Image) -> Image.Image:
 
 
 def _alpha(image: Image.Image) -> np.ndarray | None:
+    if image.mode == "LAB":
+        return None  # one of its colours is called A
     if "A" in image.getbands():
         return np.asarray(image.getchannel("A"), dtype=np.uint8)
     if "transparency" in image.info and image.mode in ("P", "L", "RGB", "1"):

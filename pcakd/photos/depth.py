@@ -11,19 +11,42 @@ from typing import Any
 import numpy as np
 from PIL import Image
 
-_PHOTOMETRIC = 262
+_BITS, _PHOTOMETRIC, _PLANES = 258, 262, 284
 
 _NATIVE = "L" if sys.byteorder == "little" else "B"
 
 # Pillow's raw mode without its byte order → (mode, channels).
 _WIDE = {"RGB;16": ("RGB", 3), "RGBA;16": ("RGBA", 4), "RGBX;16": ("RGB", 3), "RGBa;16": ("RGBA", 4)}
+_WIDE |= {"CMYK;16": ("CMYK", 4)}
 
 
 def is_deep(image: Image.Image) -> bool:
     """Whether an image that was opened, not yet loaded, has more than 8 bits a sample."""
     if image.mode.startswith("I") or image.mode == "F":
         return True
-    return wide_raw_mode(image) is not None or _is_grey_alpha(image)
+    return wide_raw_mode(image) is not None or _is_grey_alpha(image) or _is_deep_pixmap(image)
+
+
+def is_in_deep_planes(image: Image.Image) -> bool:
+    """Whether an opened image is a TIFF of 16 bits a sample in planes, which Pillow misreads."""
+    tags = getattr(image, "tag_v2", {})
+    return image.format == "TIFF" and tags.get(_PLANES) == 2 and 16 in tags.get(_BITS, ())
+
+
+def bits_beyond(image: Image.Image, data: bytes) -> int:
+    """Bits a sample of an opened picture whose decoder gives 8 of more; 0 for others."""
+    if image.format == "AVIF" and (at := data.find(b"av1C", 0, _HEADERS)) > 0 and len(data) > at + 6:
+        flags = data[at + 6]
+        return 0 if not flags & 0x40 else 12 if flags & 0x20 else 10
+    if image.format == "HEIF" and (at := data.find(b"hvcC", 0, _HEADERS)) > 0 and len(data) > at + 21:
+        return bits if (bits := 8 + (data[at + 21] & 7)) > 8 else 0
+    if image.format == "JPEG2000" and (at := data.find(b"\xff\x4f\xff\x51", 0, _HEADERS)) >= 0 and len(data) > at + 42:
+        bits = 1 + (data[at + 42] & 0x7F)
+        return bits if bits > 8 and not image.mode.startswith("I") else 0
+    return 0
+
+
+_HEADERS = 1 << 16
 
 
 def wide_raw_mode(image: Image.Image) -> str | None:
@@ -45,8 +68,29 @@ def _is_grey_alpha(image: Image.Image) -> bool:
     return _raw_mode(image) == "LA;16B"
 
 
+def _is_deep_pixmap(image: Image.Image) -> bool:
+    """Whether it is a binary pixmap (PNM "P6") of more than 8 bits."""
+    return image.format == "PPM" and image.mode == "RGB" and _most(image) > 255 and image.tile[0][0] == "ppm"  # type: ignore[attr-defined]
+
+
+def _most(image: Image.Image) -> int:
+    args = image.tile[0][3] if getattr(image, "tile", None) else None  # type: ignore[attr-defined]
+    return args[1] if isinstance(args, tuple) and len(args) > 1 and isinstance(args[1], int) else 0
+
+
+def _pixmap_samples(image: Any) -> np.ndarray:
+    most, offset = _most(image), image.tile[0][2]
+    image.fp.seek(offset)
+    count = 3 * image.width * image.height
+    raw = image.fp.read(2 * count)
+    if len(raw) < 2 * count:
+        raise OSError("image file is truncated")
+    samples = np.frombuffer(raw, ">u2").reshape(image.height, image.width, 3).astype(np.uint32)
+    return ((np.minimum(samples, most) * 65535 + most // 2) // most).astype(np.uint16)
+
+
 def deep_samples(open_image: Callable[[], Any]) -> tuple[np.ndarray, np.ndarray | None]:
-    """(colour, alpha) of a deep image as uint16: H×W×3 or, of grey, H×W; alpha H×W, straight, or None.
+    """(colour, alpha) of a deep image as uint16: H×W×3, of CMYK H×W×4 or, of grey, H×W; alpha H×W, straight, or None.
 
     open_image: opens the image anew, unloaded and at its frame. 32-bit whole numbers are scaled down by their type's
     range; float samples are 0..1, what lies outside is clipped.
@@ -55,6 +99,8 @@ def deep_samples(open_image: Callable[[], Any]) -> tuple[np.ndarray, np.ndarray 
     if _is_grey_alpha(image):
         both = _decode(image, "RGBA", "RGBA").astype(np.uint16)
         return both[..., 0] << 8 | both[..., 1], both[..., 2] << 8 | both[..., 3]
+    if _is_deep_pixmap(image):
+        return _pixmap_samples(image), None
     raw = wide_raw_mode(image)
     if raw is None:
         image.load()
@@ -63,7 +109,8 @@ def deep_samples(open_image: Callable[[], Any]) -> tuple[np.ndarray, np.ndarray 
             samples = 65535 - samples  # white is zero
         return samples, _transparent_grey(image)
     mode, channels = _WIDE[raw[:-1]]
-    kind = raw[:-1]
+    premultiplied = raw.startswith("RGBa")
+    kind = "RGBA;16" if premultiplied else raw[:-1]  # that of RGBa divides by alpha, each byte by itself
     native = raw[-1] == "N" or _is_libtiff(image)
     order = _NATIVE if native else raw[-1]
     # The unpacker "L" takes the second byte of each pair, "B" the first.
@@ -77,8 +124,10 @@ def deep_samples(open_image: Callable[[], Any]) -> tuple[np.ndarray, np.ndarray 
         if isinstance(transparent, tuple) and len(transparent) == 3:
             alpha = np.where((samples == np.array(transparent, np.uint16)).all(-1), 0, 65535).astype(np.uint16)
         return samples[..., :3], alpha
+    if kind == "CMYK;16":
+        return samples, None
     colour, alpha = samples[..., :3], samples[..., 3]
-    if kind.startswith("RGBa"):
+    if premultiplied:
         scale = 65535 / np.maximum(alpha, 1)[..., None].astype(np.float32)
         colour = (colour * scale).round().clip(0, 65535).astype(np.uint16)
     return colour, alpha
@@ -106,15 +155,18 @@ def grey_samples(image: Image.Image) -> np.ndarray:
     if samples.dtype.kind == "f":
         return (np.nan_to_num(samples, nan=0.0, posinf=1.0, neginf=0.0).clip(0, 1) * 65535).round().astype(np.uint16)
     if samples.dtype.itemsize == 2:
+        if _bits(image) == (12,):
+            return ((samples.astype(np.uint32) * 65535 + 2047) // 4095).astype(np.uint16)
         return samples.astype(np.uint16)
-    if _is_32_bit(image):
+    if 32 in _bits(image):
         return (samples.astype(np.int64) % 2**32 // 65537).astype(np.uint16)
     return samples.clip(0, 65535).astype(np.uint16)
 
 
-def _is_32_bit(image: Image.Image) -> bool:
-    bits = getattr(image, "tag_v2", {}).get(258, (0,))
-    return 32 in (bits if isinstance(bits, tuple) else (bits,))
+def _bits(image: Image.Image) -> tuple[int, ...]:
+    """Bits a sample, as TIFF tells them."""
+    bits = getattr(image, "tag_v2", {}).get(_BITS, (0,))
+    return bits if isinstance(bits, tuple) else (bits,)
 
 
 def _transparent_grey(image: Image.Image) -> np.ndarray | None:

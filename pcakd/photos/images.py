@@ -28,7 +28,7 @@ from pcakd.photos.decode import (
     refuse_raw,
     with_bits,
 )
-from pcakd.photos.depth import is_deep
+from pcakd.photos.depth import is_deep, is_in_deep_planes
 from pcakd.photos.image import PhotoImage
 from pcakd.photos.metadata import read_metadata
 from pcakd.photos.photo import DEPTHS, GAMUTS, Depth, Gamut, Photo
@@ -127,10 +127,11 @@ def peek(data: bytes, name: str = "photo") -> Peeked:
             pages = plain_tiff_pages(data)
             if not pages:
                 raise
-            return Peeked(pages[0].size, len(pages), plain=False)
+            return Peeked(pages[0].size, len(pages), plain=len(pages) == 1 and pages[0].samples.itemsize == 1)
         refuse_raw(image, data, name)
         frames = len(frame_numbers(image, data))
-        return Peeked((image.height, image.width), frames, frames == 1 and not is_deep(image))
+        plain = frames == 1 and not (is_deep(image) or is_in_deep_planes(image))
+        return Peeked((image.height, image.width), frames, plain)
 
 
 def _read_file(path: Path, name: str) -> bytes:

@@ -1,4 +1,5 @@
-"""TIFF of the kinds that Pillow lacks or misreads: float RGB, half and double floats, 16-bit planes, grey with alpha.
+"""TIFF of the kinds that Pillow lacks or misreads: float RGB, half and double floats, 16-bit planes, grey or CMYK
+with alpha.
 
 Strips and tiles, in planes or not, uncompressed or deflated, with or without differences. TIFF 6.0, and Adobe's
 technical note 3 for differences of floats.
@@ -12,13 +13,14 @@ import numpy as np
 from pcakd.photos.tags import Reader, Table, open_tags
 
 _UNCOMPRESSED, _DEFLATES = 1, (8, 32946)
-_GREYS, _RGB = (0, 1), 2  # white is zero, black is zero
+_CHANNELS = {0: 1, 1: 1, 2: 3, 5: 4}  # of colour: grey (white is zero, black is zero), RGB, CMYK
 _KINDS = {(1, 8): "u1", (1, 16): "u2", (1, 32): "u4", (3, 16): "f2", (3, 32): "f4", (3, 64): "f8"}
 
 
 @dataclass(frozen=True)
 class PlainTiff:
-    """One page's layout. samples: their type; colours: 1 or 3 channels; alpha: "", "straight" or "premultiplied"."""
+    """One page's layout. samples: their type; colours: 1, 3 or 4 (CMYK) channels; alpha: "", "straight" or
+    "premultiplied"."""
 
     reader: Reader
     table: Table
@@ -59,8 +61,8 @@ def plain_tiff(data: bytes, page: int = 0) -> PlainTiff | None:
     try:
         bits, formats = _all(table, 258, (1,)), _all(table, 339, (1,))
         photometric, channels = _one(table, 262), _one(table, 277, 1)
-        colours = 3 if photometric == _RGB else 1
-        known = photometric in (*_GREYS, _RGB) and channels >= colours and len({*bits}) == 1 and len({*formats}) == 1
+        colours = _CHANNELS.get(photometric, 0)
+        known = colours and channels >= colours and len({*bits}) == 1 and len({*formats}) == 1
         kind = _KINDS.get((formats[0], bits[0]))
         compression = _one(table, 259, 1)
         if (
@@ -78,7 +80,7 @@ def plain_tiff(data: bytes, page: int = 0) -> PlainTiff | None:
 
 
 def read_plain(page: PlainTiff) -> tuple[np.ndarray, np.ndarray | None]:
-    """(colours, alpha) as uint16: H×W×3 or grey H×W; straight alpha H×W or None.
+    """(colours, alpha) as uint16: H×W×3, CMYK H×W×4 or grey H×W; straight alpha H×W or None.
 
     Floats are 0..1, what lies outside is clipped. Raises ValueError or zlib.error for damaged ones.
     """

@@ -85,6 +85,16 @@ class Reader:
     first: int
     """Offset of the first table."""
 
+    @property
+    def is_cut(self) -> bool:
+        """Whether the first table, which often is a file's last part, is not there whole."""
+        head, entry = ("Q", 20) if self.big else ("H", 12)
+        try:
+            (count,) = struct.unpack_from(self.order + head, self.data, self.first)
+        except struct.error:
+            return self.first > 0
+        return self.first + struct.calcsize("<" + head) + count * entry > len(self.data)
+
     def table(self, offset: int) -> tuple[Table, int]:
         """The table at an offset, and the offset of the next (0: none). Entries that point outside are left out."""
         head, entry, pointer = ("Q", "HHQ8s", "Q") if self.big else ("H", "HHI4s", "I")

@@ -81,8 +81,9 @@ def encode(photo: Photo, format: str, *, quality: int = 95, name: str = "photo")
     """
     check_writable(photo, format, name)
     notes = [*photo.notes]
-    bits = photo.bits if format in DEEP else 8
-    if bits < photo.bits:
+    deepest = max(page.bits for page in photo.pages)
+    bits = deepest if format in DEEP else 8
+    if bits < deepest:
         notes.append(f"8 bits a channel, {NAMES[format]} has no 16")
     if bits == 16 and format == "PNG" and photo.frames:
         bits = 8
@@ -309,6 +310,6 @@ def _tiff(job: _Job) -> bytes:
     tags = Tags(main, photo, exif.gps, job.xmp(with_iptc=False), metadata.iptc, job.photo.profile)
     pages = []
     for page in job.photo.pages:
-        rgb, alpha = page.encoded(job.bits)
+        rgb, alpha = page.encoded(page.bits)
         pages.append(rgb if alpha is None else np.dstack([rgb, alpha]))
     return write_tiff(pages, tags, name=job.name)

@@ -17,7 +17,7 @@ from tests.corpus import photograph
 from tests.models import random_checkpoint
 
 KINDS = kinds.kinds()
-RESULT = {".heic": ".png", ".gif": ".png", ".jp2": ".png", ".bmp": ".png"}
+RESULT = {".heic": ".png", ".gif": ".png", ".jp2": ".png", ".bmp": ".png", ".ppm": ".png"}
 
 
 @pytest.fixture(scope="module")
