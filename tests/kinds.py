@@ -56,6 +56,7 @@ __all__ = [
     "grey",
     "iptc_block",
     "kinds",
+    "linear_grey_profile",
     "mpo",
     "p3_profile",
     "png_chunks",

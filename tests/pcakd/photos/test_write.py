@@ -16,7 +16,7 @@ from pcakd.photos.write import DEEP, encode
 from tests import kinds
 from tests.corpus import encode as pillow_encode
 from tests.kinds import Kind
-from tests.opened import LOSSY, SUFFIXES, check_opened, fits
+from tests.opened import LOSSY, SUFFIXES, as_read, check_opened, fits
 
 KINDS = kinds.kinds()
 
@@ -24,7 +24,7 @@ KINDS = kinds.kinds()
 @pytest.mark.parametrize("format", SUFFIXES)
 @pytest.mark.parametrize("kind", KINDS, ids=lambda kind: kind.name)
 def test_every_kind_in_every_format_opens_anywhere_as_it_looked(kind: Kind, format: str):
-    photo = read_photo(kind.data, name=kind.name)
+    photo = as_read(kind)
     if not fits(kind, format):
         with pytest.raises(PhotoError, match=r"has 3 (frames|pages), and JPEG holds one") as caught:
             encode(photo, format, name=kind.name)

@@ -1,7 +1,7 @@
 import io
 
 import pytest
-from hypothesis import given
+from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from PIL import Image
 
@@ -12,6 +12,7 @@ from tests.corpus import bad_photos, encode, jpeg, odd_photos, photograph
 from tests.kinds import animation, cut_out
 
 
+@settings(suppress_health_check=[HealthCheck.too_slow])  # of the machine, not of the strategy
 @given(st.integers(1, 20_000), st.integers(1, 20_000), st.integers(8, 2048))
 def test_shrinking_keeps_the_shape_and_never_enlarges(width, height, side):
     new_width, new_height = shrunk_size(width, height, side)

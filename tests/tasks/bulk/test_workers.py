@@ -25,6 +25,7 @@ from tasks.bulk.workers import Stylize, Work, fetch, store
 from tests import kinds
 from tests.corpus import bad_photos, encode, good_photos, odd_photos, photograph
 from tests.models import random_checkpoint
+from tests.opened import SUFFIXES, check_opened, fits
 
 
 def table(*names: tuple[str, int], styles: tuple[str, ...] = ("s",)) -> pa.Table:
@@ -224,3 +225,27 @@ def test_every_kind_of_photo_comes_out_as_through_python_and_what_is_refused_is_
         encoded = encode_whole(result, FORMATS[Path(row["output"]).suffix])
         assert work.dest.read(row["output"]) == encoded.data, kind.name
         assert row.get("message", "") == "; ".join(encoded.notes)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("format", [format for format in SUFFIXES if format != "GIF"])
+def test_every_kind_in_every_format_is_written_whole_or_refused_for_good(work, stylize, format):
+    good = {kind.name: kind for kind in kinds.kinds()}
+    for name, kind in good.items():
+        work.source.write(name, kind.data)
+    items = table(*[(name, 9) for name in good])
+    outputs = [f"{name}{SUFFIXES[format]}" for name in good]
+    items = items.set_column(items.schema.get_field_index("output"), "output", pa.array(outputs))
+    # At strength 0 a result has its photo's own colours.
+    stylize.work = work = replace(work, strength=0.0, smoothing=StylizeOptions().smoothing)
+    blocks = [store(done, work) for block in fetch(items, work) for done in stylize(block)]
+    rows = [row for block in blocks for row in unpack_rows(block)]
+    assert sorted(row["key"] for row in rows) == sorted(good)
+    for row in rows:
+        kind = good[row["key"]]
+        if not fits(kind, format):
+            assert (row["status"], row["passing"]) == ("unsupported", False)
+            assert "and JPEG holds one picture" in row["message"]
+            continue
+        assert row["status"] == "ok", row["message"]
+        check_opened(kind, work.dest.read(row["output"]), format)
