@@ -3,6 +3,7 @@
 ITU-T T.81, annexes B and G.
 """
 
+import re
 from collections.abc import Callable, Iterator
 
 from PIL import Image
@@ -12,34 +13,30 @@ _RESTARTS = range(0xD0, 0xD8)
 _NO_FRAMES = (0xC4, 0xC8, 0xCC)  # tables and an extension, numbered among the frames
 _LOSSLESS = (0xC3, 0xC7, 0xCB, 0xCF)
 _COEFFICIENTS = 64
+_MOST_SEGMENTS = 10_000  # more are no photo's
+_FILL = re.compile(b"\xff+")
+_AFTER_SCAN = re.compile(b"\xff[^\0\xd0-\xd7]", re.DOTALL)  # in a scan, 0 or a restart's number follows 0xFF
 
 
 def segments(data: bytes) -> Iterator[tuple[int, bytes]]:
     """(marker, content) of each segment with a length, scans' headers among them; stops at the end or at damage."""
     at = 2
-    while at + 4 <= len(data):
-        if data[at] != 0xFF:
+    for _ in range(_MOST_SEGMENTS):
+        fill = _FILL.match(data, at)
+        if fill is None or fill.end() + 3 > len(data):
             return
+        at = fill.end() - 1
         marker = data[at + 1]
-        if marker == 0xFF:
-            at += 1
-            continue
         if marker == 0xD9:
             return
         size = int.from_bytes(data[at + 2 : at + 4])
         yield marker, data[at + 4 : at + 2 + size]
         at += 2 + size
         if marker == 0xDA:
-            at = _after_scan(data, at)
-
-
-def _after_scan(data: bytes, at: int) -> int:
-    """Where the next segment begins: in a scan, 0xFF stands before a 0 or a restart's number."""
-    while (at := data.find(b"\xff", at)) >= 0 and at + 1 < len(data):
-        if data[at + 1] and data[at + 1] not in _RESTARTS:
-            return at
-        at += 2
-    return len(data)
+            end = _AFTER_SCAN.search(data, at)
+            if end is None:
+                return
+            at = end.start()
 
 
 def unread_kind(data: bytes) -> str:

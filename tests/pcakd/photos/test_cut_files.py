@@ -1,5 +1,7 @@
 """Files that are cut: a picture that is not all there is never taken for the whole."""
 
+import time
+
 import numpy as np
 import pytest
 
@@ -40,3 +42,12 @@ def test_a_file_cut_in_its_header_is_truncated_and_not_another_kind(format):
         with pytest.raises(PhotoError) as caught:
             read_photo(data[:length], name="cut")
         assert caught.value.reason == "truncated"
+
+
+@pytest.mark.parametrize("filling", [b"\xff", b"\xff\xc4\0\2", b"\xff\0"], ids=["fill", "segments", "scan"])
+def test_a_jpeg_of_nothing_but_markers_is_refused_without_a_walk_through_all_of_it(filling):
+    scan = b"\xff\xda\0\x08\1\1\0\0\x3f\0"
+    started = time.process_time()
+    with pytest.raises(PhotoError):
+        read_photo(b"\xff\xd8" + scan + filling * (40_000_000 // len(filling)))
+    assert time.process_time() - started < 4
