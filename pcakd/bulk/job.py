@@ -72,8 +72,8 @@ class BucketJob(WriteOptions, ModelChoice, StylizeOptions):
     results again; not given: the version of before goes on."""
 
     template: str = ""
-    """Names of results, of {key} {dir} {stem} {ext} {style}; not given: {dir}{stem}{ext}, with several styles
-    {dir}{stem}.{style}{ext}."""
+    """Names of results, of {key} {dir} {stem} {ext} {style} {version}, the model's; not given: {dir}{stem}{ext}, with
+    several styles {dir}{stem}.{style}{ext}."""
     format: OutputFormat = "same"
     """Of results; same: as the source, PNG for what cannot be written."""
     max_side: Annotated[int | None, Bounds(16, 65_500)] = None
@@ -173,6 +173,13 @@ class Resolved:
             for name, one in values.items()
             if name in FIRST_FIELDS or getattr(self.job, name) != one.default
         }
+
+    @property
+    def version(self) -> str:
+        """What `{version}` in names of results stands for: the number of a registered version, else the first digits of
+        the weights' digest."""
+        number = self.model.rpartition("/")[2]
+        return number if is_address(self.model) and number.isdecimal() else self.model_digest[:8]
 
     def compat(self) -> str:
         """The job's, with "auto" looked up in the model."""

@@ -94,7 +94,7 @@ class Ledger:
         done = None if newest is None else newest.done()
         if newest is not None and done is None and newest.record["selection"] == selection:
             return newest
-        items = plan_items(job, source, self.dest, manifest)
+        items = plan_items(job, source, self.dest, manifest, self.resolved.version)
         again = job.overwrite == "replace"
         # Under "fail" a result in the way is final; under another policy it is not.
         stands = done is not None and not again and (job.overwrite == "fail" or EXISTS not in done.status)

@@ -27,7 +27,7 @@ FORMATS = {suffix: format for suffix, format in WRITABLE.items() if format != "G
 """Suffixes that outputs have. GIF holds 256 colours: what came as GIF becomes PNG, animated where that was."""
 
 OutputFormat = Literal["same", "jpeg", "png", "webp", "tiff", "avif"]
-FIELDS = ("key", "dir", "stem", "ext", "style")
+FIELDS = ("key", "dir", "stem", "ext", "style", "version")
 TEMPLATE = "{dir}{stem}{ext}"
 TEMPLATE_OF_STYLES = "{dir}{stem}.{style}{ext}"
 
@@ -39,7 +39,13 @@ _TAIL = 13  # "~" and 12 hexadecimal digits
 
 
 def output_key(
-    key: str, *, template: str = TEMPLATE, style: str = "", format: OutputFormat = "same", max_bytes: int = MAX_BYTES
+    key: str,
+    *,
+    template: str = TEMPLATE,
+    style: str = "",
+    version: str = "",
+    format: OutputFormat = "same",
+    max_bytes: int = MAX_BYTES,
 ) -> str:
     """The output's key for a source key. It depends on the arguments alone; ordinary names stay as they are.
 
@@ -57,7 +63,7 @@ def output_key(
         ext = dot + suffix + _SUFFIXES[wanted]
     else:
         ext = _SUFFIXES[wanted]
-    raw = template.format(key=key, dir=path + slash, stem=stem, ext=ext, style=style)
+    raw = template.format(key=key, dir=path + slash, stem=stem, ext=ext, style=style, version=version)
     if raw.endswith("/"):
         raw += "_"
     if FORMATS.get(PurePosixPath(raw).suffix.lower()) != wanted:

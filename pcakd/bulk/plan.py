@@ -44,7 +44,7 @@ def dry_run(resolved: Resolved, *, sample: int = 10) -> Plan:
 
     def parts() -> Iterator[pa.Table]:
         nonlocal items
-        planned, last = plan_items(job, source, dest, manifest), None
+        planned, last = plan_items(job, source, dest, manifest, resolved.version), None
         while chunk := list(islice(planned, PART_ITEMS)):
             items += len(chunk)
             first.extend((item.key, item.style, item.output) for item in chunk[: sample - len(first)])
@@ -58,7 +58,7 @@ def dry_run(resolved: Resolved, *, sample: int = 10) -> Plan:
     newest = None if job.overwrite == "replace" else Ledger(dest, resolved).newest()
     for rows in carried_rows(parts(), iter(()) if newest is None else newest.pairs(), job.overwrite, source):
         finished += len(rows)
-    check.finish(lambda: plan_items(job, source, dest, manifest))
+    check.finish(lambda: plan_items(job, source, dest, manifest, resolved.version))
     return Plan(
         job_id=resolved.job_id,
         model=resolved.model,

@@ -46,15 +46,22 @@ def open_manifest(job: BucketJob) -> Manifest | None:
     return None if job.manifest is None else read_manifest_table(job.manifest, job.style_specs())
 
 
-def plan_items(job: BucketJob, source: Storage, dest: Storage, manifest: Manifest | None) -> Iterator[Item]:
-    """The items of a run, in the order of keys, then styles. Raises UsageError where there are none."""
+def plan_items(
+    job: BucketJob, source: Storage, dest: Storage, manifest: Manifest | None, version: str = ""
+) -> Iterator[Item]:
+    """The items of a run, in the order of keys, then styles; version: of the model, for names that tell it.
+
+    Raises UsageError where there are none.
+    """
     styles = list(job.style_specs())
     template, room = job.output_template(), _room(dest)
     found = False
     for info, row in islice_objects(_selected(job, source, manifest), job.limit):
         found = True
         for style in [row.style] if row and row.style else styles:
-            output = output_key(info.key, template=template, style=style, format=job.format, max_bytes=room)
+            output = output_key(
+                info.key, template=template, style=style, version=version, format=job.format, max_bytes=room
+            )
             options = (row.transform, row.strength, row.smoothing) if row else (None, None, None)
             yield Item(text(info.key), info.size, info.etag, style, output, *options)
     if not found:

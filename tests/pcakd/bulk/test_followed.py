@@ -51,6 +51,7 @@ class Bucket:
         snapshot = ledger.begin(open_storage(job.source))
         done = work(snapshot)
         snapshot.finish()
+        self.outputs = {item for part in range(snapshot.parts) for item in snapshot.items(part)["output"].to_pylist()}
         return resolved.model, done
 
 
@@ -111,3 +112,11 @@ def test_a_version_of_before_that_is_gone_is_told_with_what_to_do(bucket):
     del REGISTRY["1"]
     with pytest.raises(UsageError, match=r"begun with kept:/m/1, which cannot be had any more .*--restyle"):
         bucket.run()
+
+
+def test_names_of_results_can_tell_the_version_and_a_new_one_lies_beside_the_old(bucket):
+    assert bucket.run(template="v{version}/{key}") == ("kept:/m/1", 3)
+    ALIAS["champion"] = "2"
+    assert bucket.run(template="v{version}/{key}") == ("kept:/m/1", 0)  # the same destination goes on
+    assert bucket.run(template="v{version}/{key}", restyle=True) == ("kept:/m/2", 3)
+    assert bucket.outputs == {f"v2/{number:04d}.jpg" for number in range(3)}

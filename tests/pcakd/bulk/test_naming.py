@@ -93,6 +93,7 @@ def test_ordinary_names_are_kept(key, suffix):
         ("d/a.jpg", {"template": TEMPLATE_OF_STYLES, "style": "evening"}, "d/a.evening.jpg"),
         ("d/a.jpg", {"template": "{style}/{key}", "style": "evening"}, "evening/d/a.jpg"),
         ("d/a.jpg", {"template": "flat-{stem}{ext}"}, "flat-a.jpg"),
+        ("d/a.jpg", {"template": "v{version}/{key}", "version": "7"}, "v7/d/a.jpg"),
         ("a.{key}.jpg", {}, "a.{key}.jpg"),
     ],
 )
