@@ -36,6 +36,9 @@ models: $(STAMP)  ## Make the built-in students: PHOTOS=FOLDER TEACHERS="FILE FI
 up: $(STAMP)  ## Start the local stack: Prefect, MLflow, Ray and a worker, as plain processes
 	@PATH="$(abspath $(BIN)):$$PATH" $(BIN)/python -m infra.stack up
 
+restart: $(STAMP)  ## Stop and start the local stack: it takes the settings of this shell
+	@PATH="$(abspath $(BIN)):$$PATH" $(BIN)/python -m infra.stack restart
+
 down: $(STAMP)  ## Stop the local stack; its data stays
 	@$(BIN)/python -m infra.stack down
 
@@ -72,4 +75,4 @@ lock: $(STAMP)  ## Renew requirements.lock from pyproject.toml
 clean:  ## Remove the virtual environment and everything built
 	rm -rf $(VENV) build dist demo *.egg-info .pytest_cache .mypy_cache .ruff_cache
 
-.PHONY: help install demo models up down check format test-deps test test-fast bench lock clean
+.PHONY: help install demo models up restart down check format test-deps test test-fast bench lock clean

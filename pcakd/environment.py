@@ -5,6 +5,8 @@ Code reads them through `setting` and `whole_number`, which know no others; infr
 """
 
 import os
+import socket
+import sys
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -66,6 +68,11 @@ VARIABLES = _table(
         what="tracking server and model registry",
         default="a SQLite file in the workspace, or in PCAKD_HOME where the workspace is on S3",
     ),
+    Variable(
+        name="PCAKD_MLFLOW_URL",
+        what="address of MLflow's pages as browsers reach it, for links in Prefect",
+        default="MLFLOW_TRACKING_URI",
+    ),
     Variable(name="RAY_ADDRESS", what="Ray cluster of the stages, host:port", default="a local one for each run"),
     Variable(name="AWS_ACCESS_KEY_ID", what="S3 credentials", default="boto3's files, or the instance's role"),
     Variable(name="AWS_SECRET_ACCESS_KEY", what="S3 credentials", default="as above", secret=True),
@@ -75,6 +82,12 @@ VARIABLES = _table(
     Variable(name="AWS_DEFAULT_REGION", what="region where AWS_REGION is unset", default="the profile's, us-east-1"),
 )
 """Name → variable."""
+
+
+RAY_WORKER = "default_worker.py"
+"""The program that Ray starts for each of its workers."""
+FLOW_RUN = "PREFECT__FLOW_RUN_ID"
+"""What a Prefect worker sets for the process that it starts for a flow run."""
 
 
 def setting(name: str) -> str:
@@ -90,6 +103,18 @@ def whole_number(name: str, *, unit: str = "") -> int | None:
     if not text.isdecimal() or int(text) < 1:
         raise UsageError(f"{name} is {text!r}: give a whole number{f' of {unit}' if unit else ''}, 1 or more")
     return int(text)
+
+
+def reader() -> str:
+    """Whose environment this process reads, where that is not the shell that one sits at: " in the environment of the
+    Ray worker on node-3"; "" for a command."""
+    if Path(sys.argv[0] if sys.argv else "").name == RAY_WORKER:
+        who = "the Ray worker"
+    elif os.environ.get(FLOW_RUN):
+        who = "the Prefect worker that runs this flow"
+    else:
+        return ""
+    return f" in the environment of {who} on {socket.gethostname()}"
 
 
 def cache_folder() -> Path:

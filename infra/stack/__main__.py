@@ -1,4 +1,4 @@
-"""`python -m infra.stack up|down|status`, which `make up` and `make down` call."""
+"""`python -m infra.stack up|restart|down|status`, which `make up`, `make restart` and `make down` call."""
 
 import os
 import subprocess
@@ -11,7 +11,7 @@ from infra.stack.processes import log_file, running
 from infra.stack.processes import up as start_all
 from infra.stack.services import Stack
 from pcakd.cli.main import run
-from pcakd.environment import setting
+from pcakd.environment import VARIABLES, setting
 from pcakd.errors import TransientError
 
 
@@ -31,7 +31,21 @@ def main() -> None:
 @main.command()
 def up() -> None:
     """Start what is not running, and wait until it answers."""
+    bring_up(Stack.read())
+
+
+@main.command()
+def restart() -> None:
+    """Stop everything and start it with the settings of this shell; data stays."""
     stack = Stack.read()
+    stop_all(stack, click.echo)
+    bring_up(stack)
+
+
+def bring_up(stack: Stack) -> None:
+    """Start it, deploy, and say how it is used."""
+    passed = ", ".join(sorted(name for name in VARIABLES if setting(name)))
+    click.echo(f"settings of this shell that are passed on: {passed or 'none'}")
     start_all(stack, click.echo)
     if setting("PCAKD_PHOTOS"):
         deploy(stack)

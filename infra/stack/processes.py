@@ -1,5 +1,6 @@
 """Start and stop the stack's processes; a file a process says which it is."""
 
+import hashlib
 import json
 import os
 import signal
@@ -9,10 +10,12 @@ import time
 from collections.abc import Callable
 from contextlib import suppress
 from pathlib import Path
+from typing import Any
 
 import psutil
 
 from infra.stack.services import HOST, Service, Stack
+from pcakd.environment import VARIABLES
 from pcakd.errors import TransientError, UsageError
 from pcakd.files import write_atomic
 
@@ -35,10 +38,13 @@ def up(stack: Stack, say: Callable[[str], None]) -> None:
     for service in stack.services():
         process = running(stack, service)
         if process is None:
+            say(f"{service.name}: starting; waiting until {service.waits_for}")
             say(f"{service.name}: up (process {_bring_up(stack, service, say).pid})")
         else:
             _wait(stack, service, process)
             say(f"{service.name}: was up already (process {process.pid})")
+            if differing := differences(stack, service):
+                say(f"{service.name}: was started with other settings; `make restart` takes these: {differing}")
 
 
 def _bring_up(stack: Stack, service: Service, say: Callable[[str], None]) -> psutil.Process:
@@ -67,10 +73,34 @@ def down(stack: Stack, say: Callable[[str], None]) -> None:
         _file(stack, service).unlink(missing_ok=True)
 
 
+def settings_of(stack: Stack) -> dict[str, str]:
+    """The variables of `pcakd.environment` that every process of the stack is started with; of a secret its hash."""
+    given = os.environ | stack.environment()
+    found = {name: given.get(name, "").strip() for name in VARIABLES}
+    return {
+        name: hashlib.sha256(value.encode()).hexdigest() if VARIABLES[name].secret else value
+        for name, value in found.items()
+        if value
+    }
+
+
+def differences(stack: Stack, service: Service) -> str:
+    """What a running service's settings were and what they would be now, in words; "" where they are the same."""
+    before, now = _record(stack, service).get("settings"), settings_of(stack)
+    if before is None:  # started by an earlier pcakd
+        return ""
+    words = []
+    for name in sorted(set(before) | set(now)):
+        if before.get(name) != now.get(name):
+            values = (before.get(name, "unset"), now.get(name, "unset"))
+            words.append(f"{name} (changed)" if VARIABLES[name].secret else f"{name} ({values[0]} → {values[1]})")
+    return ", ".join(words)
+
+
 def running(stack: Stack, service: Service) -> psutil.Process | None:
     """The service's process if it is the one that was started here."""
     try:
-        record = json.loads(_file(stack, service).read_text())
+        record = _record(stack, service)
         process = psutil.Process(record["pid"])
         alive = process.create_time() == record["started"] and process.status() != psutil.STATUS_ZOMBIE
         return process if alive else None
@@ -108,7 +138,8 @@ def _start(stack: Stack, service: Service) -> psutil.Process:
             start_new_session=True,
         )
     process = psutil.Process(started.pid)
-    write_atomic(_file(stack, service), json.dumps({"pid": process.pid, "started": process.create_time()}).encode())
+    record = {"pid": process.pid, "started": process.create_time(), "settings": settings_of(stack)}
+    write_atomic(_file(stack, service), json.dumps(record).encode())
     return process
 
 
@@ -142,6 +173,11 @@ def log_file(stack: Stack, service: Service) -> Path:
 
 def _file(stack: Stack, service: Service) -> Path:
     return stack.data / "run" / f"{service.name}.json"
+
+
+def _record(stack: Stack, service: Service) -> dict[str, Any]:
+    """What was written when the service was started. Raises OSError, ValueError."""
+    return json.loads(_file(stack, service).read_text())
 
 
 def _last_line(log: Path) -> str:

@@ -35,6 +35,8 @@ class Service:
     """Words of its command."""
     healthy: Callable[[], bool]
     """Whether it answers."""
+    waits_for: str = "it answers"
+    """What `healthy` looks for, in words."""
     port: int | None = None
     """The port that must be free before it starts; None: it listens on none of its own."""
     port_variable: str = ""
@@ -107,6 +109,7 @@ class Stack:
                 name="prefect",
                 command=[*python, "prefect", "server", "start", "--host", HOST, "--port", str(self.prefect_port)],
                 healthy=lambda: bool(answers(f"{self.prefect_url}/api/health")),
+                waits_for=f"{self.prefect_url}/api/health answers",
                 port=self.prefect_port,
                 port_variable="PCAKD_PREFECT_PORT",
             ),
@@ -117,6 +120,7 @@ class Stack:
                     *["--backend-store-uri", mlflow_store, "--serve-artifacts", "--artifacts-destination", artifacts],
                 ],
                 healthy=lambda: bool(answers(f"{self.mlflow_url}/health")),
+                waits_for=f"{self.mlflow_url}/health answers",
                 port=self.mlflow_port,
                 port_variable="PCAKD_MLFLOW_PORT",
             ),
@@ -127,6 +131,7 @@ class Stack:
                     *["--port", str(self.ray_port), *ray_options],
                 ],
                 healthy=lambda: _listens(self.ray_port) and _has_a_node(f"{HOST}:{self.ray_port}"),
+                waits_for=f"a node has joined at {HOST}:{self.ray_port}",
                 port=self.ray_port,
                 port_variable="PCAKD_RAY_PORT",
             ),
@@ -134,6 +139,7 @@ class Stack:
                 name="worker",
                 command=[*python, "prefect", "worker", "start", "--pool", POOL, "--type", "process", "--name", "local"],
                 healthy=lambda: _worker_is_online(self.prefect_url),
+                waits_for=f"Prefect has heard of it in the pool {POOL}",
             ),
         ]
 

@@ -10,7 +10,7 @@ import urllib3.exceptions
 from botocore.exceptions import ClientError
 from botocore.parsers import ResponseParserError
 
-from pcakd.environment import setting
+from pcakd.environment import reader, setting
 from pcakd.errors import AccessError, ArchivedError, FatalError, NotFoundError, PcakdError, UsageError
 
 MISSING = {"NoSuchKey", "NotFound"}
@@ -155,6 +155,15 @@ def may_pass(error: Exception) -> bool:
     )
 
 
+_NO_S3 = "what answers there does not speak S3"
+
+
+def _where_from() -> str:
+    """Which endpoint it is that S3 is looked for at."""
+    endpoint = setting("PCAKD_S3_ENDPOINT_URL")
+    return f"PCAKD_S3_ENDPOINT_URL is {_shown(endpoint)}" if endpoint else "PCAKD_S3_ENDPOINT_URL is not set"
+
+
 def describe(error: Exception) -> str:
     """A short text of an error, built from codes alone: server texts can repeat access keys."""
     if isinstance(error, ClientError):
@@ -163,6 +172,8 @@ def describe(error: Exception) -> str:
         # Host and port alone: the rest of the address is the object's, and may be signed.
         address = urlsplit(str(error.kwargs.get("endpoint_url", "")))
         return f"no server answers at {address.scheme}://{address.netloc.rpartition('@')[2]}"
+    if isinstance(error, ResponseParserError):
+        return f"{_NO_S3}; {_where_from()}"
     return type(error).__name__
 
 
@@ -174,7 +185,8 @@ def translated(error: Exception, verb: str, where: str) -> Exception:
         return _from_code(code_of(error), _status_of(error), verb, where)
     if isinstance(error, _NO_CREDENTIALS):
         return AccessError(
-            f"cannot {verb} {where}: no S3 credentials; set AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY",
+            f"cannot {verb} {where}: no S3 credentials{reader()}; set AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY"
+            f"{' there' if reader() else ''}",
             credentials=True,
         )
     if isinstance(error, UnicodeError | boto.ParamValidationError | boto.InvalidEndpointConfigurationError):
@@ -187,14 +199,16 @@ def translated(error: Exception, verb: str, where: str) -> Exception:
 def _from_code(code: str, status: int, verb: str, where: str) -> PcakdError:
     if code in _CREDENTIALS:
         return AccessError(
-            f"cannot {verb} {where}: the S3 server refuses the credentials ({code}); check AWS_ACCESS_KEY_ID, "
-            "AWS_SECRET_ACCESS_KEY, AWS_SESSION_TOKEN and this machine's clock",
+            f"cannot {verb} {where}: the S3 server refuses the credentials{reader()} ({code}); check "
+            "AWS_ACCESS_KEY_ID, AWS_SECRET_ACCESS_KEY, AWS_SESSION_TOKEN and this machine's clock",
             credentials=True,
         )
     if code == "InvalidObjectState":
         return ArchivedError(f"{where}: lies in an archive storage class; restore it in S3 first, then run again")
     if code in _DENIED or status in (401, 403):
-        return AccessError(f"cannot {verb} {where}: these S3 credentials do not allow it ({code})")
+        return AccessError(f"cannot {verb} {where}: these S3 credentials{reader()} do not allow it ({code})")
+    if status == 404 and verb == "list" and code not in _BUCKET:  # S3 would say NoSuchBucket
+        return NotFoundError(f"cannot list {where}: {_NO_S3}; {_where_from()}")
     if code in _BUCKET:
         return NotFoundError(
             f"cannot {verb} {where}: no such bucket at this endpoint and region ({code}); "

@@ -2,6 +2,10 @@
 
 import hashlib
 import pickle
+import re
+import socket
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from threading import Thread
 
 import pytest
 
@@ -137,3 +141,43 @@ def test_a_server_that_does_not_answer_is_named_without_the_objects_address():
     storage = s3.S3Storage("bucket", endpoint="http://127.0.0.1:9", policy=RetryPolicy(attempts=1))
     with pytest.raises(TransientError, match=r"no server answers at http://127\.0\.0\.1:9[);]"):
         storage.read("a")
+
+
+@pytest.mark.parametrize(("status", "page"), [(404, b""), (404, b"<html><body>Not here</body></html>")])
+def test_an_endpoint_that_is_no_s3_is_told_from_a_bucket_or_object_that_is_not_there(monkeypatch, status, page):
+    class Handler(BaseHTTPRequestHandler):
+        def do_GET(self):
+            self.send_response(status)
+            self.send_header("Content-Length", str(len(page)))
+            self.end_headers()
+            self.wfile.write(page)
+
+        def log_message(self, *args):
+            pass
+
+    server = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
+    Thread(target=server.serve_forever, daemon=True).start()
+    monkeypatch.setenv("PCAKD_S3_ENDPOINT_URL", f"http://127.0.0.1:{server.server_port}")
+    storage = s3.S3Storage("bucket", endpoint=s3.endpoint_from_environment(), policy=RetryPolicy(base_s=0, cap_s=0))
+    with pytest.raises((NotFoundError, TransientError), match="does not speak S3") as refused:
+        storage.check()
+    assert f"PCAKD_S3_ENDPOINT_URL is http://127.0.0.1:{server.server_port}" in str(refused.value)
+    server.shutdown()
+    server.server_close()
+
+
+def test_missing_credentials_are_told_with_the_process_that_lacks_them(bucket, monkeypatch):
+    for name in ("AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY"):
+        monkeypatch.delenv(name)
+    monkeypatch.setenv("AWS_SHARED_CREDENTIALS_FILE", "/nowhere")
+    monkeypatch.setenv("AWS_EC2_METADATA_DISABLED", "true")
+    host = socket.gethostname()
+    for program, run, words in (
+        ("pcakd", "", "no S3 credentials; set"),
+        ("default_worker.py", "", f"no S3 credentials in the environment of the Ray worker on {host}; set"),
+        ("pcakd", "a-run", f"no S3 credentials in the environment of the Prefect worker that runs this flow on {host}"),
+    ):
+        monkeypatch.setattr("sys.argv", [f"/somewhere/{program}"])
+        monkeypatch.setenv("PREFECT__FLOW_RUN_ID", run)
+        with pytest.raises(AccessError, match=re.escape(words)):
+            open_storage(f"s3://{bucket}/x").read("a")
