@@ -2,7 +2,9 @@
 
 from pcakd.student.address import register_resolver
 from tasks.settings import quiet_environment
+from tasks.stages.run_log import tell_errors_in_one_line
 
 # Before Prefect and MLflow are imported, by whoever loads a flow.
 quiet_environment()
+tell_errors_in_one_line()
 register_resolver("models", "tasks.registry.resolve:resolve_model")

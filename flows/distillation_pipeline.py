@@ -1,15 +1,22 @@
 """Flow `distillation-pipeline`: from a folder or bucket of photos to a registered, evaluated model."""
 
+from datetime import UTC, datetime
+
 from prefect import flow
 
 from flows.parameters import Distillation, Eigenbases, Evaluation, Registration, Sharding
 from flows.register_student import enter, measure
 from flows.reports import PipelineResult, publish_pipeline
+from pcakd.shards import open_dataset
+from pcakd.shards.dataset import ShardDataset
+from pcakd.teacher import load_teacher
+from pcakd.units import counted
 from tasks.distillation.stage import distill_stage
 from tasks.eigenbases.stage import eigenbases_stage
 from tasks.preflight.checks import Wanted
 from tasks.preflight.stage import preflight_stage
 from tasks.shards.stage import shard_stage
+from tasks.stages.lineage import photo_count, read_shards
 from tasks.stages.session import open_session
 
 
@@ -42,6 +49,9 @@ def distillation_pipeline(
         preflight_stage(session, wanted(sharding, teacher, eigenbases, distillation, evaluation))
         session.tracker.params({"source": sharding.source, "teacher": teacher})
         shards = shard_stage(session, **sharding.model_dump())
+        dataset = open_dataset(shards.place)
+        session.tracker.rename(run_name(load_teacher(teacher).info.backbone, dataset))
+        read_shards(session.tracker, dataset)
         bases = eigenbases_stage(session, shards=shards.place, teacher=teacher, **eigenbases.model_dump())
         student = distill_stage(
             session, shards=shards.place, eigenbases=bases.place, teacher=teacher, **distillation.model_dump()
@@ -49,10 +59,16 @@ def distillation_pipeline(
         model = f"{student.place}/{student.manifest['model']}"
         photos = evaluation.photos or shards.place
         scores = measure(session, model, photos, evaluation, teacher)
-        entered = enter(session, model, scores, photos, registration, evaluation, teacher)
+        made_of = {"pcakd.photos": photo_count(dataset), "pcakd.generation": shards.manifest.get("generation", 1)}
+        entered = enter(session, model, scores, photos, registration, evaluation, teacher, made_of)
         result = PipelineResult(shards, bases, student, scores, model, entered)
         publish_pipeline(result, session)
         return result
+
+
+def run_name(backbone: str, dataset: ShardDataset) -> str:
+    """What a pipeline run is called in MLflow, as "vgg 2026-11-25, 1,200 photos"."""
+    return f"{backbone} {datetime.now(UTC):%Y-%m-%d}, {counted(photo_count(dataset), 'photo')}"
 
 
 def wanted(

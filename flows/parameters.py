@@ -13,7 +13,9 @@ from pcakd.distillation.config import DistillConfig
 from pcakd.eigenbases.options import Extraction, Widths
 from pcakd.errors import UsageError
 from pcakd.fields import Declared, chosen, declared, help_texts, own_first
+from pcakd.shadow.config import ShadowJob
 from pcakd.shards.config import ShardConfig
+from pcakd.stylize.options import StylizeOptions
 from tasks.distillation.config import RayOptions
 from tasks.eigenbases.config import FitConfig
 from tasks.registry.gate import AXES, Floors
@@ -104,9 +106,36 @@ class Evaluation(Parameters):
     pairs: str | None = Field(default=None, description="Local folder with content/ and style/; empty: none.")
 
 
+@declared_by(
+    fields_of(ShadowJob, "source", "styles", "sample", "include", "exclude"),
+    fields_of(StylizeOptions, "transform", "strength", "smoothing", "compat", "render"),
+)
+class Shadow(Parameters):
+    """A shadow run: two students on a sample of production's photos."""
+
+    at_most: float | None = Field(
+        default=None,
+        gt=0,
+        description="Before a promotion: the largest mean difference (CIEDE2000) from the champion that lets a student "
+        "become champion; empty: any.",
+    )
+
+    @model_validator(mode="after")
+    def what_a_shadow_run_accepts(self) -> "Shadow":
+        try:
+            chosen(ShadowJob, {"challenger": "unknown yet"} | self.model_dump())
+        except UsageError as error:
+            raise ValueError(str(error)) from None
+        return self
+
+
 @declared_by(fields_of(Floors))
 class Registration(Parameters):
     """When a student becomes the champion."""
+
+    shadow: Shadow | None = Field(
+        default=None, description="A shadow run beside the champion before it is decided; empty: none."
+    )
 
     tolerance: float = Field(default=0.01, ge=0, lt=1, description="Share of the champion's score it may be worse by.")
     axes: dict[str, Literal["higher", "lower"]] = Field(

@@ -1,12 +1,16 @@
 """Flow `register-student`: a checkpoint → a version in the registry, and perhaps the champion."""
 
+from collections.abc import Mapping
+from typing import Any
+
 from prefect import flow
 
-from flows.parameters import Evaluation, Registration
+from flows.parameters import Evaluation, Registration, Shadow
 from flows.reports import publish_registration
 from pcakd.fields import chosen
 from tasks.evaluation.stage import evaluate_stage
 from tasks.registry import Floors, Gate, Registered, Rivals
+from tasks.registry.shadow import shadow_stage, too_different
 from tasks.registry.stage import RegistrationOutcome, champion_stage, register_stage
 from tasks.stages.run import StageResult
 from tasks.stages.session import Session, open_session
@@ -39,7 +43,7 @@ def register_student(
         place = evaluation.photos or photos
         scores = measure(session, model, place, evaluation, teacher)
         result = enter(session, model, scores, place, parameters or Registration(), evaluation, teacher)
-        publish_registration(result, scores)
+        publish_registration(result, scores, session)
         return result.registered.uri
 
 
@@ -57,10 +61,11 @@ def enter(
     parameters: Registration,
     evaluation: Evaluation,
     teacher: str | None,
+    made_of: Mapping[str, Any] | None = None,
 ) -> RegistrationOutcome:
     """Register a measured model and let it try for champion; its rivals are measured on the same photos.
 
-    When the champion changes meanwhile it tries again, against the new one.
+    When the champion changes meanwhile it tries again, against the new one. made_of: tags of what it was trained on.
     """
     gate = Gate(axes=parameters.axes, tolerance=parameters.tolerance, floors=chosen(Floors, parameters.model_dump()))
     for _ in range(TRIES):
@@ -72,6 +77,7 @@ def enter(
             return measure(session, version.uri, photos, evaluation, teacher).manifest["metrics"]
 
         champion, set_back = incumbents.champion, incumbents.set_back
+        held, shadow = beside(session, model, champion, scores.manifest["model_digest"], parameters.shadow)
         result = register_stage(
             session,
             model=model,
@@ -84,9 +90,22 @@ def enter(
                 set_back_version=set_back.version if set_back else None,
             ),
             gate=gate,
-            facts={"pcakd.evaluation": scores.key, "pcakd.evaluation_place": scores.place},
+            facts={"pcakd.evaluation": scores.key, "pcakd.evaluation_place": scores.place, **(made_of or {}), **shadow},
+            held=held,
         )
         if not result.decision.moved:
             break
         session.log.warning("%s: %s; it tries again", result.registered.uri, result.decision.reason)
     return result
+
+
+def beside(
+    session: Session, model: str, champion: Registered | None, digest: str, parameters: Shadow | None
+) -> tuple[str, dict[str, str]]:
+    """Why a shadow run beside the champion holds a student back, "" where it does not; and where the run's page is."""
+    if parameters is None or champion is None or champion.digest == digest:
+        return "", {}
+    options = parameters.model_dump(exclude={"at_most"})
+    shadow = shadow_stage(session, challenger=model, champion=champion.uri, **options)
+    place = f"{shadow.place}/{shadow.manifest['page']}"
+    return too_different(shadow.manifest, parameters.at_most), {"pcakd.shadow": place}

@@ -1,15 +1,18 @@
-"""What a run leaves in Prefect's interface: a report, a table of scores, links to pictures."""
+"""What a run leaves in Prefect's interface: a report, a table of scores, pictures, links to MLflow."""
 
 from collections.abc import Mapping
 from typing import Any, NamedTuple
 
-from prefect.artifacts import create_link_artifact, create_markdown_artifact, create_table_artifact
+from prefect.artifacts import create_table_artifact
 
+from pcakd.errors import PcakdError
+from pcakd.storage import open_storage
 from tasks.bulk import BucketReport
 from tasks.registry.stage import RegistrationOutcome
-from tasks.stages.artifacts import link, publish
+from tasks.stages.artifacts import links, picture, publish, publish_text
 from tasks.stages.run import StageResult
 from tasks.stages.session import Session
+from tasks.tracking.web import RunPage
 
 PICTURES = {"shards": "overview.png", "eigenbases": "spectrum.png", "students": "student.losses.png"}
 
@@ -27,33 +30,39 @@ class PipelineResult(NamedTuple):
 
 def publish_stage(result: StageResult, numbers: Mapping[str, Any]) -> None:
     """A stage's numbers and its picture."""
+    page = _page(result)
     rows = [{"name": name, "value": _number(value)} for name, value in numbers.items()]
-    publish(create_table_artifact, key=f"{result.stage}-numbers", table=rows, description=result.place)
-    _publish_picture(result)
+    described = links(page, result.place)
+    publish(create_table_artifact, key=f"{result.stage}-numbers", table=rows, description=described)
+    _publish_picture(result, page)
 
 
-def publish_registration(result: RegistrationOutcome, scores: StageResult) -> None:
-    publish(create_markdown_artifact, key="registration", markdown="\n".join(_registration_lines(result)))
-    publish(create_table_artifact, key="scores", table=score_table(scores), description=scores.place)
+def publish_registration(result: RegistrationOutcome, scores: StageResult, session: Session) -> None:
+    """What became of the student in the registry, and its scores."""
+    page = session.tracker.page()
+    publish_text("registration", *_registration_lines(result), links(page, ""), description="Registration")
+    publish(create_table_artifact, key="scores", table=score_table(scores), description=links(page, scores.place))
 
 
 def publish_bulk(report: BucketReport, dest: str) -> None:
-    """Counts by status; the stage has linked the report, as it does where a job ends badly."""
+    """Counts by status; the stage has shown the report, as it does where a job ends badly."""
     rows = [{"status": name, "results": count} for name, count in report.status.items()]
-    publish(create_table_artifact, key="bulk-status", table=rows, description=f"{dest}, by {report.model}")
-    publish(create_link_artifact, key="bulk-results", link=link(report.results), description="A row for every result")
+    described = f"`{dest}`, by {report.model}; a row for every result in `{report.results}`"
+    publish(create_table_artifact, key="bulk-status", table=rows, description=described)
 
 
 def publish_pipeline(result: PipelineResult, session: Session) -> None:
-    """The run's report, the table of scores, links to its pictures; the report goes to MLflow, too."""
+    """The run's report with its pictures, the table of scores; the report goes to MLflow, too."""
     text = markdown(result)
     session.tracker.file("report.md", text.encode())
     session.tracker.metrics(result.scores.manifest["metrics"])
     session.tracker.tags({"pcakd.registered": result.registration.registered.uri})
-    publish(create_markdown_artifact, key="pipeline-report", markdown=text, description="Distillation pipeline")
-    publish(create_table_artifact, key="scores", table=score_table(result.scores), description=result.scores.place)
+    page = session.tracker.page()
+    described = links(page, result.scores.place)
+    publish_text("pipeline-report", text, links(page, ""), description="Distillation pipeline")
+    publish(create_table_artifact, key="scores", table=score_table(result.scores), description=described)
     for stage in (result.shards, result.eigenbases, result.student, result.scores):
-        _publish_picture(stage)
+        _publish_picture(stage, _page(stage) if page else None)
 
 
 def markdown(result: PipelineResult) -> str:
@@ -98,15 +107,19 @@ def _registration_lines(result: RegistrationOutcome) -> list[str]:
     return [f"**{registered.uri}** is {'champion' if decision.passed else 'challenger'}: {decision.reason}."]
 
 
-def _publish_picture(result: StageResult) -> None:
+def _page(result: StageResult) -> RunPage | None:
+    return result.run.page() if result.run is not None else None
+
+
+def _publish_picture(result: StageResult, page: RunPage | None) -> None:
     name = PICTURES.get(result.stage) or next(iter(result.manifest.get("pictures", [])), None)
-    if name:
-        publish(
-            create_link_artifact,
-            key=f"{result.stage}-picture",
-            link=link(f"{result.place}/{name}"),
-            description=f"{result.stage}: {name}",
-        )
+    if not name:
+        return
+    try:
+        shown = picture(open_storage(result.place).read(name), name)
+    except (PcakdError, OSError) as error:  # the work is done, whatever became of its picture
+        shown = f"{name} cannot be shown: {error}"
+    publish_text(f"{result.stage}-picture", shown, links(page, result.place), description=f"{result.stage}: {name}")
 
 
 def _number(value: Any) -> Any:

@@ -1,4 +1,4 @@
-"""Where the pipeline keeps things, from PCAKD_HOME, PCAKD_WORKSPACE, PCAKD_EXPERIMENT and MLFLOW_TRACKING_URI.
+"""Where the pipeline keeps things, from PCAKD_HOME, PCAKD_WORKSPACE, PCAKD_EXPERIMENT, MLFLOW_TRACKING_URI ...
 
 All variables, with what they mean and their defaults, stand in `pcakd.environment`.
 """
@@ -50,6 +50,8 @@ class Settings:
     """Whether the address was given, by MLFLOW_TRACKING_URI."""
     models: Path | None = None
     """Folder of fetched models; None: in `home`."""
+    mlflow_url: str = ""
+    """Address of MLflow's pages as browsers reach it; empty: there are none, as with a SQLite file."""
 
     @classmethod
     def read(cls, *, workspace: str | None = None) -> "Settings":
@@ -68,6 +70,7 @@ class Settings:
             experiment=experiment,
             tracking_given=bool(setting("MLFLOW_TRACKING_URI")),
             models=home / "models" if given else cache_folder() / "models",
+            mlflow_url=(setting("PCAKD_MLFLOW_URL") or (shown_uri(uri) if uri.startswith("http") else "")).rstrip("/"),
         )
 
     @property
@@ -79,6 +82,12 @@ class Settings:
     def journals(self) -> Path:
         """Folder of the tracking journals that are not sent yet."""
         return self.home / "tracking"
+
+
+def shown_uri(uri: str) -> str:
+    """A tracking address without the credentials that it may hold."""
+    scheme, separator, rest = uri.partition("://")
+    return scheme + separator + rest.rpartition("@")[2] if separator else uri
 
 
 def embedded_uri(folder: Path) -> str:

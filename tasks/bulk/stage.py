@@ -5,18 +5,21 @@ from typing import Any
 
 from pcakd.bulk import BucketJob, RunOptions
 from pcakd.bulk.job import read_place
-from pcakd.bulk.report import FAILED, NUMBERS, PAGE, Report
+from pcakd.bulk.report import FAILED, NUMBERS, PAGE, Report, headline
 from pcakd.errors import FatalError, PcakdError
 from pcakd.fields import chosen
 from tasks.bulk import BucketReport, BulkProgress, stylize_bucket
 from tasks.bulk.driver import TooManyFailedError
 from tasks.lease import waiting_for
-from tasks.stages.artifacts import publish_link
+from tasks.stages.artifacts import links, publish_text
 from tasks.stages.progress import StageProgress
 from tasks.stages.run import stage_task
 from tasks.stages.session import Session
 from tasks.tracking import Tracker
 
+ABOUT = "Report: totals, before and after, failures"
+EXAMPLES = 3
+"""Photos that Prefect's page shows, before and after."""
 LOGGED_BYTES = 16 << 20
 """A table of failures that is larger stays where it is."""
 
@@ -69,11 +72,27 @@ def _log_report(report: Report, run: Tracker) -> None:
     totals, times = report.numbers["totals"], report.numbers["seconds_per_photo"]
     run.metrics({f"status.{name}": count for name, count in totals["status"].items()})
     run.metrics({"seconds_per_photo.median": times["median"], "seconds_per_photo.p95": times["p95"]})
-    publish_link("bulk-report", report.page, "Report: totals, before and after, failures")
+    publish_text(
+        "bulk-report",
+        f"**{headline(report.numbers)}**" + (f": stopped, {stopped}" if (stopped := report.numbers["stopped"]) else ""),
+        _examples(report),
+        links(run.page(), report.page, **{"the whole report": PAGE}),
+        description=ABOUT,
+    )
+
+
+def _examples(report: Report) -> str:
+    """A few photos before and after, within the text."""
+    pictures = []
+    for example in report.examples[:EXAMPLES]:
+        for one in (example.before, *example.after[:1]):
+            if one.data:
+                pictures.append(f"![{one.title}]({one.data})")
+    return " ".join(pictures)
 
 
 def _log_page(page: str, run: Tracker) -> None:
     """The report that an earlier run wrote."""
     with suppress(PcakdError):
         run.file(PAGE, read_place(page))
-    publish_link("bulk-report", page, "Report: totals, before and after, failures")
+    publish_text("bulk-report", links(run.page(), page, **{"the whole report": PAGE}), description=ABOUT)

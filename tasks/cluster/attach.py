@@ -2,8 +2,10 @@
 
 import logging
 import os
+import signal
 import socket
 import sys
+import threading
 from collections.abc import Iterator
 from contextlib import contextmanager, nullcontext
 from typing import TYPE_CHECKING
@@ -79,7 +81,7 @@ def ray_cluster(
     if address not in ("", "local", "auto"):
         _check_reachable(address)
     try:
-        with _without_stderr():
+        with _without_stderr(), _callers_sigterm():
             ray.init(**options)
     except Exception as error:  # a node that is slow to start is a bare Exception in Ray
         ray.shutdown()
@@ -120,6 +122,17 @@ def first_line(error: BaseException) -> str:
     """The kind of an error and the first line of what it says."""
     words = str(error).strip().splitlines()
     return f"{type(error).__name__}: {words[0][:200]}" if words else type(error).__name__
+
+
+@contextmanager
+def _callers_sigterm() -> Iterator[None]:
+    """Give SIGTERM back to who has it: Ray's start takes it over, and Prefect would not know a cancelled run by it."""
+    mine = signal.getsignal(signal.SIGTERM)
+    try:
+        yield
+    finally:
+        if callable(mine) and threading.current_thread() is threading.main_thread():
+            signal.signal(signal.SIGTERM, mine)
 
 
 @contextmanager

@@ -3,7 +3,9 @@
 import json
 import time
 from collections.abc import Callable
+from contextlib import ExitStack
 from dataclasses import replace
+from functools import partial
 from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import Any
@@ -12,12 +14,14 @@ from pcakd.distillation.job import DistillConfig, prepare, run_here
 from pcakd.distillation.recipe import load_recipe
 from pcakd.distillation.trainer import StepReport
 from pcakd.shards import open_dataset
+from pcakd.shards.dataset import ShardDataset
 from pcakd.storage import open_storage, sha256_hex
 from pcakd.storage.stage import StageOutput, read_manifest
 from pcakd.student.checkpoint import load_checkpoint
 from pcakd.stylize.options import Device
 from pcakd.teacher import load_teacher
 from tasks.lease import Lease
+from tasks.stages.lineage import read_shards
 from tasks.stages.progress import StageProgress
 from tasks.stages.run import StageResult, StageWork, run_stage, send_files, stage_task
 from tasks.stages.session import Session
@@ -26,8 +30,7 @@ from tasks.tracking import Tracker
 STAGE = "students"
 NAME = "student"
 METRICS_EVERY_S = 2.0
-POINTS = 500
-"""Points of a curve in a block pair's run; every step is in the losses file."""
+"""Between two points of a curve; every step is in the losses file."""
 
 
 @stage_task("distill-student")
@@ -49,12 +52,12 @@ def distill_stage(
     """Distil a student; goes on from the state that an interrupted run left behind."""
     loaded = load_teacher(teacher)
     chosen = load_recipe(recipe or loaded.info.backbone)
-    bases = read_manifest(open_storage(eigenbases)) or {}
+    bases, dataset = read_manifest(open_storage(eigenbases)) or {}, open_dataset(shards)
     output = StageOutput.open(
         session.workspace,
         STAGE,
         inputs={
-            "shards": open_dataset(shards).digest,
+            "shards": dataset.digest,
             "eigenbases": bases.get("eigenbases_digest", ""),
             "teacher": loaded.digest,
         }
@@ -79,7 +82,7 @@ def distill_stage(
         train(config, work, workers, worker_cpus)
         return work.finish(_summary(work))
 
-    return run_stage(session, output, make, report)
+    return run_stage(session, output, make, partial(report, dataset))
 
 
 def train(config: DistillConfig, work: StageWork, workers: int, worker_cpus: int = 1) -> None:
@@ -87,8 +90,10 @@ def train(config: DistillConfig, work: StageWork, workers: int, worker_cpus: int
     if workers > 1:
         work.session.attach_ray()
     job = replace(prepare(config), run=work.session.holder)
-    with StageProgress("distill-student", "Distilling the student") as progress:
-        tell = StepTracker(work.run, work.held, progress, job.recipe.steps)
+    with (
+        StageProgress("distill-student", "Distilling the student") as progress,
+        StepTracker(work.run, work.held, progress, job.recipe.steps) as tell,
+    ):
         if workers == 1:
             run_here(job, tell)
             return
@@ -99,24 +104,43 @@ def train(config: DistillConfig, work: StageWork, workers: int, worker_cpus: int
 
 
 class StepTracker:
-    """Tells MLflow, Prefect and the log of each step, and stops a run that was overtaken."""
+    """Tells MLflow, Prefect and the log of each step, and stops a run that was overtaken.
+
+    Each phase has a run of its own in MLflow, nested in the student's, from its first step here to its last.
+    """
 
     def __init__(self, run: Tracker, held: Lease, progress: Callable[[float, str], None], steps: int) -> None:
         self.run, self.held, self.progress, self.steps = run, held, progress, steps
-        self.checked = self.tracked = time.monotonic()
+        self.tracked = time.monotonic()
+        self.phase, self.pair = "", run
+        self._open = ExitStack()
+
+    def __enter__(self) -> "StepTracker":
+        return self
+
+    def __exit__(self, *exception: Any) -> None:
+        self._open.__exit__(*exception)
 
     def __call__(self, step: StepReport) -> None:
+        if step.phase.name != self.phase:
+            self._begin(step)
         now = time.monotonic()
         if self.held.lost:
             self.held.check()
-        due = now - self.tracked >= METRICS_EVERY_S or step.step == self.steps
+        due = now - self.tracked >= METRICS_EVERY_S or step.phase_step in (1, step.phase.steps)
         if due or step.validation:
             self.tracked = now
             values = {f"loss.{name}": value for name, value in step.losses.items()}
             values["photos_per_second"] = step.photos_per_second
             values |= {f"held_out.{name}": value for name, value in (step.validation or {}).items()}
-            self.run.metrics(values, step=step.step)
+            for run in (self.run, self.pair):
+                run.metrics(values, step=step.step)
         self.progress(step.step / self.steps, f"{step.phase.name}, step {step.phase_step} of {step.phase.steps}")
+
+    def _begin(self, step: StepReport) -> None:
+        self._open.close()
+        self.phase, self.pair = step.phase.name, self._open.enter_context(self.run.child(step.phase.name))
+        self.pair.params({"steps": step.phase.steps, "first_step": step.step})
 
 
 def _summary(work: StageWork) -> dict[str, Any]:
@@ -142,22 +166,12 @@ def _summary(work: StageWork) -> dict[str, Any]:
     }
 
 
-def report(output: StageOutput, manifest: dict[str, Any], run: Tracker) -> None:
-    """The finished student, and a nested run for each block pair."""
+def report(dataset: ShardDataset, output: StageOutput, manifest: dict[str, Any], run: Tracker) -> None:
+    """The finished student; each block pair had a run of its own while it was trained."""
+    read_shards(run, dataset)
     run.params({"backbone": manifest["backbone"], "teacher_id": manifest["teacher"].get("id")})
     run.tags({"pcakd.model_digest": manifest["model_digest"], "pcakd.commit": manifest["commit"]})
     run.metrics({f"final.{name}": value for name, value in manifest["metrics"].items()})
     send_files(
         output, run, f"{NAME}.md", f"{NAME}.losses.png", f"{NAME}.photos.png", f"{NAME}.losses.json", manifest["model"]
     )
-    if not output.storage.exists(f"{NAME}.losses.json"):
-        return
-    history = json.loads(output.storage.read(f"{NAME}.losses.json"))["history"]
-    for phase in dict.fromkeys(row["stage"] for row in history):
-        rows = [row for row in history if row["stage"] == phase]
-        with run.child(phase) as pair:
-            pair.params({"steps": len(rows), "first_step": rows[0]["step"]})
-            for row in rows[:: -(-len(rows) // POINTS)] + rows[-1:]:
-                values = {f"loss.{k}": v for k, v in row.items() if isinstance(v, float)}
-                values |= {f"held_out.{k}": v for k, v in (row.get("validation") or {}).items()}
-                pair.metrics(values, step=row["step"])

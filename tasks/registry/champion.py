@@ -13,7 +13,7 @@ from tasks.registry.describe import describe
 from tasks.registry.gate import Decision, Gate, Rivals, Scores, decide
 from tasks.registry.history import Kind, Move, Standing, TakenError, add, person, standing
 from tasks.registry.names import DIGEST_TAG, REASON_TAG, registered_name
-from tasks.registry.register import Registered, translated
+from tasks.registry.versions import Registered, translated
 from tasks.settings import Settings
 from tasks.tracking.store import client_for, prepare_store
 
@@ -55,16 +55,20 @@ def promote(
     settings: Settings,
     run: str = "",
     who: str = "",
+    held: str = "",
 ) -> Decision:
     """Make a version champion if pins, rejections, rollbacks and the gate let it pass.
 
     rivals: with the versions that were measured; another champion by now is told by `Decision.moved`.
-    run: the MLflow run that wants it. Raises UsageError for an axis that was not measured, TransientError.
+    run: the MLflow run that wants it. held: why it is not to be, whatever the gate says.
+    Raises UsageError for an axis that was not measured, TransientError.
     """
     with translated(settings):
         client = client_for(settings.tracking_uri)
         now = standing(client, registered.name, record=True)
         decision = _decided(registered, scores, baselines, rivals, gate, now)
+        if held and decision.passed and now.champion != registered.version:
+            decision = Decision(passed=False, reason=held)
         if decision.passed and now.champion != registered.version:
             move = Move(
                 kind="promote",

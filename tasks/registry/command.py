@@ -1,20 +1,26 @@
-"""`pcakd registry`: who is champion, since when and why; promote, roll back, reject, pin."""
+"""`pcakd registry`: who is champion, since when and why; promote, roll back, reject, pin; two side by side."""
 
 import json
+import os
 import re
 from collections.abc import Callable
+from pathlib import Path
 from typing import Any
 
 import click
 
 from pcakd.cli.extra import need_pipeline
-from pcakd.errors import UsageError
+from pcakd.cli.options import field_option, field_options
+from pcakd.errors import EXIT_OK, EXIT_PARTIAL, UsageError
+from pcakd.shadow.config import ShadowJob
+from pcakd.stylize.options import StylizeOptions
 
 EXAMPLES = """\b
 Examples:
   pcakd registry list
   pcakd registry show pcakd-vgg
   pcakd registry compare pcakd-vgg champion challenger
+  pcakd registry shadow pcakd-vgg@challenger --source s3://photos --style evening.jpg --sample 200
   pcakd registry rollback pcakd-vgg --why "green skies"
   pcakd registry promote pcakd-vgg 7 --why "the editors like it better"
   pcakd registry reject pcakd-vgg 8 --why "blobs"
@@ -150,6 +156,42 @@ def pin(name: str, lift: bool, why: str, who: str) -> int:
     move = champion.pin(name, lift=lift, why=why, who=who, settings=_settings())
     _tell(name, move, "no pin holds" if lift else "a pin holds already")
     return 0
+
+
+@registry.command()
+@click.argument("challenger")
+@field_option(ShadowJob, "source", "--source")
+@field_option(ShadowJob, "styles", "--style", metavar="PLACE")
+@field_option(ShadowJob, "champion", "--beside", metavar="MODEL")
+@field_options(ShadowJob, "sample", "include", "exclude")
+@field_options(StylizeOptions, "transform", "strength", "smoothing", "compat", "render")
+@click.option("--out", type=click.Path(dir_okay=False, path_type=Path), help="Put the page here, too.")
+def shadow(challenger: str, out: Path | None, **options: Any) -> int:
+    """Compare CHALLENGER and the champion on a sample of production's photos and styles.
+
+    CHALLENGER: as pcakd-vgg@challenger, pcakd-vgg/7, or a checkpoint file (then with --beside). One page side by side,
+    the largest differences first, in the workspace and in MLflow. Nobody is promoted.
+    """
+    job = ShadowJob(challenger=_address(challenger), **options | {"champion": _address(options["champion"])})
+    from pcakd.files import write_atomic
+    from pcakd.photos.outcomes import NO_FAILURES
+    from pcakd.storage import open_storage
+    from tasks.registry.shadow import PAGE, shadow_stage, summary_lines
+    from tasks.stages.session import open_session
+
+    _settings()
+    with open_session("shadow-student") as session:
+        result = shadow_stage.fn(session, **vars(job))
+    if out is not None:
+        write_atomic(out, open_storage(result.place).read(PAGE))
+    click.echo("\n".join(summary_lines(result.manifest, result.place)))
+    return EXIT_OK if set(result.manifest["status"]) <= NO_FAILURES else EXIT_PARTIAL
+
+
+def _address(model: str) -> str:
+    """models:/ may be left out of a name with an alias or a version, where no file is called so."""
+    named = re.fullmatch(r"[\w.-]+(@[\w.-]+|/[0-9]+)", model)
+    return f"models:/{model}" if named and not os.path.exists(model) else model
 
 
 def _tell(name: str, move: Any, nothing: str) -> None:

@@ -1,11 +1,25 @@
-"""What a version's page in MLflow says of it, in words: scores beside the baselines, the gate's reason, its moves."""
+"""What a version's page in MLflow says of it, in words: scores beside the baselines, the gate's reason,
+where it comes from, its moves."""
 
 import hashlib
 from collections.abc import Mapping
 from typing import Any
 
+from pcakd.units import counted
 from tasks.registry.history import Move
-from tasks.registry.names import BASELINE_TAG, DESCRIBED_TAG, METRIC_TAG, MOVE_TAG, REASON_TAG
+from tasks.registry.names import (
+    BASELINE_TAG,
+    CHANNELS_TAG,
+    DESCRIBED_TAG,
+    GENERATION_TAG,
+    METRIC_TAG,
+    MOVE_TAG,
+    PAGE_TAG,
+    PHOTOS_TAG,
+    REASON_TAG,
+    SHADOW_TAG,
+    TEACHER_TAG,
+)
 
 SHOWN = (
     ("same, dB", "same.psnr"),
@@ -15,6 +29,8 @@ SHOWN = (
     ("reconstruction, dB", "reconstruction"),
 )
 """Title and score of the rows of the table."""
+PLACES = (("evaluation", "pcakd.evaluation_place"), ("shadow run", SHADOW_TAG))
+"""What else there is to read, and the tag that says where."""
 
 
 def describe(client: Any, name: str, version: int) -> None:
@@ -58,9 +74,24 @@ def description(tags: Mapping[str, str], moves: list[Move], version: int) -> str
         cells = [tags[METRIC_TAG + score]]
         cells += [tags.get(f"{BASELINE_TAG}{one}.{score.removeprefix('own.')}", "") for one in baselines]
         lines.append(f"| {title} | " + " | ".join(_rounded(cell) for cell in cells) + " |")
+    lines += ["", made_from(tags)]
+    links = [f"[the run that made it]({tags[PAGE_TAG]})"] if PAGE_TAG in tags else []
+    links += [f"{words} in `{tags[tag]}`" for words, tag in PLACES if tag in tags]
+    if links:
+        lines += ["", " · ".join(links)]
     if moves:
         lines += ["", *(f"- {move.when[:10]}, {move.who}: {move.words()}" for move in moves)]
     return "\n".join(lines)
+
+
+def made_from(tags: Mapping[str, str]) -> str:
+    """One sentence on where a version comes from."""
+    words = f"A student of {tags[CHANNELS_TAG]} channels" if tags.get(CHANNELS_TAG) else "A student"
+    words += f", distilled from {tags[TEACHER_TAG]}" if tags.get(TEACHER_TAG) else ""
+    if tags.get(PHOTOS_TAG):
+        words += f" on {counted(int(tags[PHOTOS_TAG]), 'photo')}, generation {tags.get(GENERATION_TAG, '1')}"
+    digest = tags.get("pcakd.data_digest", "")
+    return words + (f" (digest `{digest[:16]}`)" if digest else "") + "."
 
 
 def _rounded(text: str) -> str:

@@ -9,6 +9,15 @@ METRIC_TAG = "pcakd.metric."
 BASELINE_TAG = "pcakd.baseline."
 """Beginnings of a version's tags: its scores, and the baselines' of the same report."""
 EVALUATION_TAG = "pcakd.evaluation"
+TEACHER_TAG, CHANNELS_TAG, PHOTOS_TAG, GENERATION_TAG = (
+    "pcakd.teacher",
+    "pcakd.channels",
+    "pcakd.photos",
+    "pcakd.generation",
+)
+"""Of a version: what it was distilled from, its widths, on how many photos of which generation."""
+PAGE_TAG, SHADOW_TAG = "pcakd.page", "pcakd.shadow"
+"""Of a version: the page of the MLflow run that registered it last; where the page of its shadow run is."""
 DESCRIBED_TAG = "pcakd.described"
 """Of a version: digest of the description that pcakd wrote, so that a person's own is left alone."""
 MOVE_TAG = "pcakd.move."

@@ -10,9 +10,8 @@ from pathlib import Path
 from pcakd.errors import CheckpointError, TransientError, UsageError
 from pcakd.student.address import Located
 from tasks.registry.names import CHECKPOINT_FILE, DIGEST_TAG
-from tasks.settings import Settings, quiet_environment
+from tasks.settings import Settings, quiet_environment, shown_uri
 from tasks.tracking.store import client_for, load_mlflow, sqlite_file
-from tasks.tracking.tracker import shown_uri
 
 _ADDRESS = re.compile(r"models:/([^/@:]+)(?:@([A-Za-z0-9_.-]+)|/([0-9]+))")
 

@@ -9,7 +9,7 @@ from pcakd.errors import UsageError
 from pcakd.units import counted
 from tasks.registry.history import Standing, standing
 from tasks.registry.names import BASELINE_TAG, CHALLENGER, DIGEST_TAG, EVALUATION_TAG, METRIC_TAG, REASON_TAG
-from tasks.registry.register import translated
+from tasks.registry.versions import translated
 from tasks.settings import Settings
 from tasks.tracking.store import client_for
 

@@ -7,7 +7,8 @@ from typing import Any
 from pcakd.errors import TransientError
 from pcakd.storage import open_storage
 from tasks.registry import Decision, Gate, Incumbents, Registered, Rivals, incumbents_of, promote, register
-from tasks.registry.names import BASELINE_TAG, METRIC_TAG, REASON_TAG
+from tasks.registry.names import BASELINE_TAG, METRIC_TAG, PAGE_TAG, REASON_TAG
+from tasks.registry.versions import score
 from tasks.stages.run import stage_task
 from tasks.stages.session import Session
 
@@ -36,10 +37,11 @@ def register_stage(
     rivals: Rivals,
     gate: Gate,
     facts: Mapping[str, Any] | None = None,
+    held: str = "",
 ) -> RegistrationOutcome:
     """Register a checkpoint file and let it try for champion.
 
-    scores, baselines, rivals: measured on the same photos.
+    scores, baselines, rivals: measured on the same photos. held: why it is not to become champion whatever it scores.
     """
     place, _, name = model.rpartition("/")
     checkpoint = open_storage(place or ".").read(name)
@@ -49,14 +51,24 @@ def register_stage(
             raise TransientError(
                 "MLflow does not answer, so nothing can be registered yet; the model is in the workspace"
             )
+        page = session.tracker.page()
         registered = register(
             checkpoint,
             settings=session.settings,
             mlflow_run=run_id,
-            tags=score_tags(scores, baselines) | dict(facts or {}),
+            tags=score_tags(scores, baselines) | dict(facts or {}) | ({PAGE_TAG: page.url} if page else {}),
         )
+        score(registered, scores, settings=session.settings)
         decision = promote(
-            registered, scores, baselines, rivals, gate, settings=session.settings, run=run_id, who=session.holder
+            registered,
+            scores,
+            baselines,
+            rivals,
+            gate,
+            settings=session.settings,
+            run=run_id,
+            who=session.holder,
+            held=held,
         )
         run.params({"version": registered.uri, "tolerance": gate.tolerance, "axes": ",".join(gate.axes)})
         run.params({f"floor.{name}": value for name, value in vars(gate.floors).items()})

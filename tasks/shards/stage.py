@@ -1,6 +1,7 @@
 """Photos → shards."""
 
 import json
+from dataclasses import replace
 from typing import Any
 
 from pcakd.shards.config import ShardConfig
@@ -34,13 +35,7 @@ def shard_stage(session: Session, *, source: str, **options: Any) -> StageResult
         return shard_dataset(config, finish=work.finish, attach=session.attach_ray).manifest
 
     result = run_stage(session, output, make, report, grows=True)
-    return StageResult(
-        stage=result.stage,
-        key=result.key,
-        place=generation_place(result.place, result.manifest),
-        manifest=result.manifest,
-        reused=result.reused,
-    )
+    return replace(result, place=generation_place(result.place, result.manifest))
 
 
 def _place(workspace: Storage, output: StageOutput) -> Storage:

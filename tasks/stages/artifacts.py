@@ -1,29 +1,55 @@
-"""What Prefect's interface shows of a run: links and tables; outside a flow run nothing."""
+"""What Prefect's interface shows of a run: text, tables, pictures within it, and links to MLflow that open from any
+machine; outside a flow run nothing."""
 
+import base64
+import io
 import logging
-import re
 from collections.abc import Callable
-from pathlib import Path
 from typing import Any
 
-from prefect.artifacts import create_link_artifact
+from PIL import Image
+from prefect.artifacts import create_markdown_artifact
 from prefect.context import FlowRunContext
+
+from tasks.tracking.web import RunPage
+
+PICTURE_SIDE = 1000
+"""Longest side, pixels, of a picture within an artifact: Prefect keeps it in its database."""
 
 
 def publish(create: Callable[..., Any], **fields: Any) -> None:
-    """Call one of Prefect's `create_..._artifact`; an interface that is away must not fail a run whose work is done."""
+    """Call one of Prefect's `create_..._artifact`, if this is a flow run; an interface that is away must not fail a run
+    whose work is done."""
+    if FlowRunContext.get() is None:
+        return
     try:
         create(**fields)
     except Exception as error:
         logging.getLogger("pcakd").warning("the artifact %s could not be shown: %s", fields["key"], error)
 
 
-def publish_link(key: str, place: str, description: str) -> None:
-    """A link to a file or object, if this is a flow run."""
-    if FlowRunContext.get() is not None:
-        publish(create_link_artifact, key=key, link=link(place), description=description)
+def publish_text(key: str, *paragraphs: str, description: str) -> None:
+    """Markdown; empty paragraphs are left out."""
+    text = "\n\n".join(filter(None, paragraphs))
+    publish(create_markdown_artifact, key=key, markdown=text, description=description)
 
 
-def link(place: str) -> str:
-    """A place as a link."""
-    return place if re.match(r"[a-z0-9]+://", place) else Path(place).as_uri()
+def picture(data: bytes, title: str) -> str:
+    """An encoded picture as Markdown that holds it, shrunk where it is large."""
+    image = Image.open(io.BytesIO(data)).convert("RGB")
+    image.thumbnail((PICTURE_SIDE, PICTURE_SIDE))
+    shrunk = io.BytesIO()
+    image.save(shrunk, "WEBP", quality=80)
+    return f"![{title}](data:image/webp;base64,{base64.b64encode(shrunk.getvalue()).decode()})"
+
+
+def link(words: str, url: str) -> str:
+    return f"[{words}]({url})"
+
+
+def links(page: RunPage | None, place: str, **files: str) -> str:
+    """A line with links to a run in MLflow and to its files, words → path; and the place, as text."""
+    found = [f"in `{place}`"] if place else []
+    if page is not None:
+        found = [link("MLflow run", page.url), *(link(words, page.file(path)) for words, path in files.items()), *found]
+    return " · ".join(found)

@@ -23,7 +23,7 @@ RETRIES = 6
 class StageResult:
     """A finished stage output.
 
-    place: its folder or prefix; reused: whether an earlier run had finished it.
+    place: its folder or prefix; reused: whether an earlier run had finished it; run: in MLflow, of this time.
     """
 
     stage: str
@@ -31,6 +31,7 @@ class StageResult:
     place: str
     manifest: dict[str, Any] = field(repr=False)
     reused: bool
+    run: Tracker | None = field(default=None, repr=False, compare=False)
 
 
 class StageWork:
@@ -82,7 +83,9 @@ def run_stage(
             session.log.info("%s: finished before, in %s", name, output.storage.uri())
         run.tags({"pcakd.outcome": "reused" if reused else "made"})
         report(output, manifest, run)
-    return StageResult(stage=output.stage, key=output.key, place=output.storage.uri(), manifest=manifest, reused=reused)
+    return StageResult(
+        stage=output.stage, key=output.key, place=output.storage.uri(), manifest=manifest, reused=reused, run=run
+    )
 
 
 def stage_task(name: str) -> Callable:
@@ -117,4 +120,11 @@ def send_files(output: StageOutput, run: Tracker, *names: str) -> None:
 
 
 def _flat(values: Mapping[str, Any]) -> dict[str, Any]:
-    return {key: value if isinstance(value, str | int | float) else str(value) for key, value in values.items()}
+    """As parameters of a run: a recipe's values each by itself, as recipe.crop."""
+    found: dict[str, Any] = {}
+    for key, value in values.items():
+        if isinstance(value, Mapping):
+            found |= {f"{key}.{name}": one for name, one in _flat(value).items()}
+        else:
+            found[key] = value if isinstance(value, str | int | float) else str(value)
+    return found

@@ -40,7 +40,7 @@ def open_session(flow: str, *, workspace: str | None = None) -> Iterator[Session
     with ExitStack() as stack:
         stack.enter_context(_tracking_address(settings.tracking_uri))
         names = {"flow_run_name": run_name} if run_name else {}
-        tracker = stack.enter_context(open_tracker(settings, flow, flow_run=run_id or "none", **names))
+        tracker = stack.enter_context(open_tracker(settings, flow, flow=flow, flow_run=run_id or "none", **names))
         holder = f"flow run {run_name}" if run_name else f"a {flow} without Prefect"
         log.info("workspace %s", settings.workspace)
         yield Session(settings, tracker, holder, log, stack)

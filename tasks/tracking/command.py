@@ -20,9 +20,8 @@ def send_tracking() -> int:
     need_pipeline("pcakd send-tracking")
     from pcakd.errors import TransientError
     from pcakd.units import counted
-    from tasks.settings import Settings, quiet_environment
+    from tasks.settings import Settings, quiet_environment, shown_uri
     from tasks.tracking import send_leftovers
-    from tasks.tracking.tracker import shown_uri
 
     quiet_environment()
     settings = Settings.read()

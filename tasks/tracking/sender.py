@@ -4,6 +4,7 @@ A run is found again by the tag `pcakd.run`, metrics and parameters sent twice c
 overwritten by themselves. So a sender may die anywhere, and another one goes on from `sent.json`.
 """
 
+import json
 import logging
 import tempfile
 from pathlib import Path
@@ -16,6 +17,8 @@ logger = logging.getLogger(__name__)
 
 RUN_TAG = "pcakd.run"
 METRICS_A_CALL, PARAMS_A_CALL, VALUE_LIMIT = 1000, 100, 6000
+DIGEST_LIMIT = 36
+"""Characters of a dataset's digest that MLflow keeps."""
 
 # What a repetition does not mend: the event is left out, and the log says so.
 _HOPELESS = {"INVALID_PARAMETER_VALUE", "RESOURCE_DOES_NOT_EXIST", "INVALID_STATE", "BAD_REQUEST"}
@@ -34,13 +37,13 @@ class Sender:
         self.sent.uri = self.uri
         self.experiment: str = header["experiment"]
         self._client: Any = None
-        self._experiment_id = ""
+        self.experiment_id = ""
         self._metrics: dict[str, list] = {}
 
     def send(self) -> None:
         """Send what is new. Raises what MLflow raises when it is away; calling again goes on there."""
         if self._client is None:
-            self._experiment_id = prepare_store(self.uri, self.experiment)
+            self.experiment_id = prepare_store(self.uri, self.experiment)
             self._client = client_for(self.uri)
         self._metrics.clear()
         offset = self.sent.offset
@@ -106,6 +109,10 @@ class Sender:
         elif op == "tags":
             tags = [RunTag(key, value) for key, value in event["values"].items()]
             self._client.log_batch(self.sent.runs[event["run"]], tags=tags)
+        elif op == "name":
+            self._client.update_run(self.sent.runs[event["run"]], name=event["name"])
+        elif op == "dataset":
+            self._send_dataset(event)
         elif op == "file":
             self._send_file(event)
         elif op == "end":
@@ -115,9 +122,23 @@ class Sender:
         tags = {**event["tags"], RUN_TAG: event["run"]}
         if event["parent"]:
             tags["mlflow.parentRunId"] = self.sent.runs[event["parent"]]
-        found = self._client.search_runs([self._experiment_id], f"tags.`{RUN_TAG}` = '{event['run']}'", max_results=1)
-        run = found[0] if found else self._client.create_run(self._experiment_id, event["time"], tags, event["name"])
+        found = self._client.search_runs([self.experiment_id], f"tags.`{RUN_TAG}` = '{event['run']}'", max_results=1)
+        run = found[0] if found else self._client.create_run(self.experiment_id, event["time"], tags, event["name"])
         self.sent.runs[event["run"]] = run.info.run_id
+
+    def _send_dataset(self, event: dict[str, Any]) -> None:
+        from mlflow.entities import Dataset, DatasetInput, InputTag
+
+        source = json.dumps({"uri": event["source"]})
+        dataset = Dataset(
+            event["name"],
+            event["digest"][:DIGEST_LIMIT],
+            "s3" if event["source"].startswith("s3://") else "local",
+            source,
+            profile=json.dumps(event["profile"]),
+        )
+        tags = [InputTag("mlflow.data.context", event["context"])]
+        self._client.log_inputs(self.sent.runs[event["run"]], [DatasetInput(dataset, tags)])
 
     def _send_file(self, event: dict[str, Any]) -> None:
         path = Path(event["path"])

@@ -9,9 +9,10 @@ from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any, NamedTuple
 
-from tasks.settings import Settings
+from tasks.settings import Settings, shown_uri
 from tasks.tracking.journal import Journal
 from tasks.tracking.sender import Sender
+from tasks.tracking.web import RunPage
 
 logger = logging.getLogger(__name__)
 
@@ -47,15 +48,31 @@ class Tracker:
         """An artifact: `path` is "loss.png" or "pictures/0.jpg"."""
         self._add("file", path=path, file=self._session.journal.add_file(data))
 
+    def dataset(self, name: str, digest: str, source: str, *, context: str, **profile: Any) -> None:
+        """What the run read: MLflow shows it among the run's datasets. source: its address; context: "training",
+        "evaluation"; profile: what else to say of it, as counts."""
+        profile = {key: value for key, value in profile.items() if value is not None}
+        self._add("dataset", name=name, digest=digest, source=source, context=context, profile=profile)
+
+    def rename(self, name: str) -> None:
+        """Another name for the run, once it is known what it is about."""
+        self._add("name", name=name)
+
     @contextmanager
     def child(self, name: str, **tags: Any) -> Iterator["Tracker"]:
-        """A nested run; it ends with the block: FINISHED, or FAILED after an exception."""
+        """A nested run; it ends with the block: FINISHED, FAILED after an exception, KILLED where it was stopped."""
         with self._session.run(name, self.run, tags) as tracker:
             yield tracker
 
     def mlflow_run(self, *, timeout_s: float = 30.0) -> str | None:
         """MLflow's id of this run; None when MLflow does not answer in time."""
         return self._session.mlflow_run(self.run, timeout_s)
+
+    def page(self, *, timeout_s: float = 5.0) -> RunPage | None:
+        """Where a browser finds this run; None where MLflow has no pages, or does not answer in time."""
+        address = self._session.settings.mlflow_url
+        run = self.mlflow_run(timeout_s=timeout_s) if address else None
+        return RunPage(address, self._session.sender.experiment_id, run) if run else None
 
     def flush(self, *, timeout_s: float = 30.0) -> bool:
         """Wait until all is sent; False when MLflow does not take it in time."""
@@ -107,10 +124,13 @@ class _Session:
             run = f"{self.journal.folder.name}.{self._ids}"
         named = {f"pcakd.{key}": str(value) for key, value in tags.items()}
         self.add({"op": "run", "run": run, "parent": parent, "name": name, "time": _now(), "tags": named})
-        status = "FAILED"
+        status = "KILLED"  # cancelled, interrupted
         try:
             yield Tracker(self, run)
             status = "FINISHED"
+        except Exception:
+            status = "FAILED"
+            raise
         finally:
             self.add({"op": "end", "run": run, "status": status, "time": _now()})
 
@@ -241,12 +261,6 @@ def send_leftovers(settings: Settings) -> Leftovers:
         journal.remove()
         count += 1
     return Leftovers(count, kept)
-
-
-def shown_uri(uri: str) -> str:
-    """A tracking address without the credentials that it may hold."""
-    scheme, separator, rest = uri.partition("://")
-    return scheme + separator + rest.rpartition("@")[2] if separator else uri
 
 
 def _now() -> int:

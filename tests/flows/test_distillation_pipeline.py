@@ -1,11 +1,12 @@
 """The pipeline under kills, twice at once, and with MLflow away; real Prefect, Ray and MLflow."""
 
 import json
+import re
 import signal
 import subprocess
 import time
 from collections import Counter
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
@@ -13,18 +14,13 @@ from mlflow import MlflowClient
 
 from pcakd.storage import open_storage
 from tasks.registry import champion_of
+from tasks.registry.versions import logged_model_of
 from tasks.settings import Settings
 from tests.flows.small import parameters
-from tests.servers.processes import MlflowServer, end, prefect_server, start, wait_until
+from tests.servers.processes import MlflowServer, end, start, wait_until
 
 pytestmark = [pytest.mark.slow, pytest.mark.timeout(1500)]
 STAGES = ("shards", "eigenbases", "students", "evaluations")
-
-
-@pytest.fixture(scope="module")
-def prefect(tmp_path_factory) -> Iterator[str]:
-    with prefect_server(tmp_path_factory.mktemp("prefect")) as url:
-        yield url
 
 
 class Pipeline:
@@ -144,12 +140,24 @@ def test_mlflow_stopped_in_training_costs_neither_metrics_nor_model(tmp_path, pr
         runs = {run.info.run_name: run for run in client.search_runs([experiment.experiment_id])}
         steps = {metric.step for metric in client.get_metric_history(runs["students"].info.run_id, "loss.total")}
         assert max(steps) == 72
+        pairs = [name for name in runs if name.startswith("pair ")]
+        assert len(pairs) == 4  # a run for each, made while it was trained
+        (used,) = runs["students"].inputs.dataset_inputs
+        manifest = json.loads(pipeline.files("shards/*/manifest.json")[0].read_text())
+        assert used.dataset.digest == manifest["digest"][:36]
+        assert json.loads(used.dataset.profile)["generation"] == manifest["generation"]
+        assert runs["students"].data.params["recipe.crop"] == "64"
         assert "does not answer" in pipeline.log.read_text()
-        tags = runs["distillation-pipeline"].data.tags
+        (whole,) = [run for run in runs.values() if run.data.tags.get("pcakd.flow") == "distillation-pipeline"]
+        assert re.fullmatch(r"mobilenet \d{4}-\d\d-\d\d, \d+ photos", whole.info.run_name)
+        tags = whole.data.tags
         assert f"flow run '{tags['pcakd.flow_run_name']}'" in pipeline.log.read_text().lower()
         (version,) = client.search_model_versions("name = 'pcakd-mobilenet'")
         manifest = json.loads(pipeline.files("students/*/manifest.json")[0].read_text())
         assert version.tags["pcakd.digest"] == manifest["model_digest"]
+        assert "distilled from mobilenet-v1 on " in version.description
+        scored = {metric.key: metric.value for metric in client.get_logged_model(logged_model_of(version)).metrics}
+        assert scored["own.across.psnr"] == pytest.approx(float(version.tags["pcakd.metric.own.across.psnr"]), abs=1e-5)
         assert open_storage(pipeline.files("students/*")[0]).exists(manifest["model"])
     finally:
         server.stop()

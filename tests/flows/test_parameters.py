@@ -27,6 +27,7 @@ NAMES = {
     "distill-student",
     "evaluate-student",
     "register-student",
+    "shadow-student",
     "stylize-bucket",
     "distillation-pipeline",
 }

@@ -1,29 +1,17 @@
-"""The bulk job as a flow, with a real Prefect server."""
+"""The bulk job as a flow, with a real Prefect server and worker."""
 
 import json
-import os
-import subprocess
-import sys
-import urllib.request
 from pathlib import Path
 
 import pytest
 
 from tests.corpus import good_photos
-from tests.servers.processes import ROOT, prefect_server
 from tests.tasks.bulk import jobs
 
 pytestmark = pytest.mark.slow
 
-CODE = """
-import json, sys
-from flows.parameters import BulkStylization
-from flows.stylize_bucket import stylize_bucket
-print(stylize_bucket(BulkStylization(**json.loads(sys.argv[1])), workspace=sys.argv[2]))
-"""
 
-
-def test_a_flow_run_links_the_report_and_shows_progress_and_counts(tmp_path, ray_cluster):
+def test_a_flow_run_shows_the_report_with_pictures_and_progress_and_counts(tmp_path, deployments):
     (tmp_path / "in").mkdir()
     for sample in good_photos(6):
         (tmp_path / "in" / sample.name).write_bytes(sample.data)
@@ -34,32 +22,18 @@ def test_a_flow_run_links_the_report_and_shows_progress_and_counts(tmp_path, ray
         "styles": [str(jobs.style(tmp_path))],
         "model": str(jobs.student(tmp_path)),
     }
-    with prefect_server(tmp_path) as api:
-        environment = {"PREFECT_API_URL": api, "PCAKD_HOME": str(tmp_path / "home"), "RAY_ADDRESS": ray_cluster}
-        done = subprocess.run(
-            [sys.executable, "-c", CODE, json.dumps(parameters), str(tmp_path / "w")],
-            cwd=ROOT,
-            env=os.environ | environment,
-            capture_output=True,
-            text=True,
-            check=False,
-        )
-        assert done.returncode == 0, done.stderr[-3000:]
-        assert "{'not-an-image': 1, 'ok': 6}" in done.stdout
-        artifacts = latest_artifacts(api)
+    run = deployments.start("flows/stylize_bucket.py:stylize_bucket", {"parameters": parameters})
+    assert deployments.ended(run)["type"] == "COMPLETED"
+    artifacts = deployments.artifacts(run)
     (page,) = (tmp_path / "out").rglob("report.html")
-    assert page.as_uri() in artifacts["bulk-report"]["data"]
+    shown = artifacts["bulk-report"]["data"]
+    assert "6 of 7 photos made, 1 failed" in shown
+    assert shown.count("](data:image/jpeg;base64,") == 6  # three photos, before and after
+    assert str(page) in shown
+    # Neither opens from another machine.
+    assert not any(scheme in json.dumps(artifacts) for scheme in ("file://", "](s3://"))
     assert artifacts["stylize-bucket"]["type"] == "progress"
     assert artifacts["stylize-bucket"]["data"] == 100
     counts = json.loads(artifacts["bulk-status"]["data"])
     assert sorted(counts, key=str) == [{"status": "not-an-image", "results": 1}, {"status": "ok", "results": 6}]
     assert Path(str(tmp_path / "out" / "good-0000.jpg")).is_file()
-
-
-def latest_artifacts(api: str) -> dict[str, dict]:
-    """Key → the latest artifact of it."""
-    request = urllib.request.Request(
-        f"{api}/artifacts/latest/filter", data=b"{}", headers={"Content-Type": "application/json"}
-    )
-    with urllib.request.urlopen(request) as answer:
-        return {artifact["key"]: artifact for artifact in json.load(answer)}

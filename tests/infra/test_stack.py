@@ -17,8 +17,8 @@ from PIL import Image
 
 from pcakd import Stylizer
 from tasks.registry import champion_of, promote_by_hand
-from tasks.registry.register import use_store
 from tasks.registry.resolve import resolve_model
+from tasks.registry.versions import use_store
 from tasks.settings import QUIET, Settings
 from tests.flows.small import parameters
 from tests.servers.processes import ROOT, free_port

@@ -61,10 +61,11 @@ def prefect_server(folder: Path, database: str = "") -> Iterator[str]:
     port, log = free_port(), folder / "prefect-server.log"
     words = ["prefect", "server", "start", "--host", "127.0.0.1", "--port", str(port)]
     where = {"PREFECT_SERVER_DATABASE_CONNECTION_URL": database} if database else {}
-    process = start(words, log, PREFECT_HOME=str(folder / "prefect"), **where)
+    api = f"http://127.0.0.1:{port}/api"
+    process = start(words, log, PREFECT_HOME=str(folder / "prefect"), PREFECT_UI_API_URL=api, **where)
     try:
         wait_until(lambda: answers(f"http://127.0.0.1:{port}/api/health"), process, log)
-        yield f"http://127.0.0.1:{port}/api"
+        yield api
     finally:
         end(process)
 

@@ -8,6 +8,7 @@ rest as "pending".
 """
 
 from pcakd.bulk.report.info import RunInfo
+from pcakd.bulk.report.page import headline
 from pcakd.bulk.report.write import FAILED, NUMBERS, PAGE, SLOWEST, Report, write_report
 
-__all__ = ["FAILED", "NUMBERS", "PAGE", "SLOWEST", "Report", "RunInfo", "write_report"]
+__all__ = ["FAILED", "NUMBERS", "PAGE", "SLOWEST", "Report", "RunInfo", "headline", "write_report"]

@@ -3,7 +3,7 @@
 import csv
 import io
 import json
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from importlib.metadata import version
@@ -15,7 +15,7 @@ import pyarrow.compute as pc
 from pcakd.bulk.report.counts import STEPS, RowCounts
 from pcakd.bulk.report.info import RunInfo
 from pcakd.bulk.report.page import render
-from pcakd.bulk.report.sample import Sample, style_pictures
+from pcakd.bulk.report.sample import Example, Sample, style_pictures
 from pcakd.bulk.totals import Totals
 from pcakd.errors import FatalError
 from pcakd.photos.outcomes import NO_FAILURES, OK, PENDING
@@ -47,12 +47,14 @@ class Reportable(Protocol):
 
 @dataclass(frozen=True, kw_only=True)
 class Report:
-    """What was written. folder: where; page: its page's address; numbers: report.json's content; html: the page."""
+    """What was written. folder: where; page: its page's address; numbers: report.json's content; html: the page;
+    examples: the photos that it shows."""
 
     folder: Storage
     page: str
     numbers: dict[str, Any] = field(repr=False)
     html: bytes = field(repr=False)
+    examples: Sequence[Example] = field(default=(), repr=False)
 
 
 def write_report(snapshot: Reportable, totals: Totals, *, source: Storage, dest: Storage, info: RunInfo) -> Report:
@@ -83,16 +85,17 @@ def write_report(snapshot: Reportable, totals: Totals, *, source: Storage, dest:
             write(row)
     numbers = _numbers(counts, totals, source, dest, info)
     each = max(10, FAILED_SHOWN // max(1, len(failures)))
+    examples = sample.fetch(source, dest)
     html = render(
         numbers,
-        examples=sample.fetch(source, dest),
+        examples=examples,
         styles=style_pictures(info.styles),
         failures={status: failures[status][:each] for status in numbers["totals"]["status"] if status in failures},
         slowest=slowest[:SLOWEST_SHOWN],
     ).encode()
     report.write(NUMBERS, json.dumps(numbers, indent=1, allow_nan=False).encode())
     report.write(PAGE, html)
-    return Report(folder=report, page=report.uri(PAGE), numbers=numbers, html=html)
+    return Report(folder=report, page=report.uri(PAGE), numbers=numbers, html=html, examples=examples)
 
 
 def _check(counts: RowCounts, totals: Totals) -> None:

@@ -25,7 +25,7 @@ from pcakd.errors import CheckpointError, FatalError, TransientError, UsageError
 from pcakd.photos.images import encode_photo
 from pcakd.student.checkpoint import checkpoint_bytes
 from tasks.registry import champion_of, promote_by_hand, register, resolve_model
-from tasks.registry.register import use_store
+from tasks.registry.versions import logged_model_of, score, use_store
 from tasks.settings import QUIET, Settings, embedded_uri
 from tests.command import pcakd
 from tests.models import random_checkpoint
@@ -64,6 +64,18 @@ def test_a_registered_model_is_verified_and_is_the_challenger(settings, champion
     page = MlflowClient(settings.tracking_uri).get_registered_model(champion.name).description
     assert "Students with the vgg backbone" in page
     assert "`pcakd registry show pcakd-vgg`" in page
+
+
+def test_scores_are_metrics_of_the_logged_model_and_renewed_when_it_is_measured_anew(settings, champion):
+    client = MlflowClient(settings.tracking_uri)
+    version = client.get_model_version(champion.name, str(champion.version))
+    for value in (19.0, 27.5):
+        score(champion, {"own.across.psnr": value, "unexplained.3": float("nan")}, settings=settings)
+    found = client.get_logged_model(logged_model_of(version)).metrics
+    latest = max(found, key=lambda metric: metric.timestamp)
+    assert {metric.key for metric in found} == {"own.across.psnr"}
+    assert latest.value == 27.5
+    assert version.tags["pcakd.channels"] == "4 / 5 / 6 / 7"
 
 
 def test_registering_the_same_weights_again_gives_the_same_version(settings, champion):

@@ -57,6 +57,27 @@ def test_params_metrics_files_and_nested_runs_arrive_and_nothing_is_left_on_the_
     assert not list(settings.journals.iterdir())
 
 
+def test_a_run_can_be_renamed_and_names_its_photos_and_its_page(settings):
+    served = replace(settings, mlflow_url="https://mlflow.example")
+    with open_tracker(served, "pipeline") as run:
+        run.rename("vgg 2026-11-25, 3 photos")
+        run.dataset("shards", "d" * 64, "s3://b/shards", context="training", generation=2, photos_train=3, unknown=None)
+        page = run.page(timeout_s=60)
+    found = runs_of(settings)["vgg 2026-11-25, 3 photos"]
+    (used,) = found.inputs.dataset_inputs
+    assert (used.dataset.name, used.dataset.digest) == ("shards", "d" * 36)
+    assert json.loads(used.dataset.profile) == {"generation": 2, "photos_train": 3}
+    assert [(tag.key, tag.value) for tag in used.tags] == [("mlflow.data.context", "training")]
+    assert page.url == f"https://mlflow.example/#/experiments/{found.info.experiment_id}/runs/{found.info.run_id}"
+    assert page.file("a b.html").endswith("/artifacts/a%20b.html")
+
+
+def test_a_run_that_is_stopped_ends_as_killed(settings):
+    with pytest.raises(KeyboardInterrupt), open_tracker(settings, "a") as run, run.child("b"):
+        raise KeyboardInterrupt
+    assert {run.info.status for run in runs_of(settings).values()} == {"KILLED"}
+
+
 def test_artifacts_lie_beside_the_sqlite_file_by_an_explicit_address(settings):
     with open_tracker(settings, "a") as run:
         assert run.flush()

@@ -2,7 +2,10 @@
 
 import io
 import logging
+import math
+import re
 import tempfile
+import time
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -15,15 +18,16 @@ from pcakd.errors import FatalError, PcakdError, TransientError
 from pcakd.student.checkpoint import Checkpoint, load_checkpoint
 from tasks.registry.names import (
     CHALLENGER,
+    CHANNELS_TAG,
     DIGEST_TAG,
     EVALUATION_TAG,
     EXAMPLE_FILES,
+    TEACHER_TAG,
     VERIFIED_TAG,
     registered_name,
 )
-from tasks.settings import Settings, quiet_environment
+from tasks.settings import Settings, quiet_environment, shown_uri
 from tasks.tracking.store import client_for, load_mlflow, prepare_store
-from tasks.tracking.tracker import shown_uri
 
 logger = logging.getLogger(__name__)
 
@@ -142,7 +146,7 @@ def _create(client: Any, model: Checkpoint, logged: Any, tags: Mapping[str, Any]
     except MlflowException as error:
         if error.error_code != "RESOURCE_ALREADY_EXISTS":
             raise
-    facts = {DIGEST_TAG: model.digest, "pcakd.data_digest": model.metadata.data_digest} | dict(tags)
+    facts = made_by(model) | dict(tags)
     version = client.create_model_version(
         name,
         logged.model_uri,
@@ -157,6 +161,50 @@ def _create(client: Any, model: Checkpoint, logged: Any, tags: Mapping[str, Any]
         client.delete_model_version(name, str(created.version))
         return oldest
     return created
+
+
+def made_by(model: Checkpoint) -> dict[str, Any]:
+    """What a checkpoint says of itself, as tags of its version."""
+    about = model.metadata
+    return {
+        DIGEST_TAG: model.digest,
+        "pcakd.data_digest": about.data_digest,
+        CHANNELS_TAG: " / ".join(map(str, about.spec.channels)),
+        TEACHER_TAG: about.teacher.get("id", ""),
+        "pcakd.commit": about.commit,
+    }
+
+
+def logged_model_of(version: Any) -> str:
+    """The id of the logged model that a version was made of, "" where it was made of a run's artifacts: MLflow's server
+    keeps it in the version's source alone."""
+    found = re.fullmatch(r"models:/(m-[0-9a-f]+)", version.source or "")
+    return found[1] if found else ""
+
+
+def score(registered: Registered, scores: Mapping[str, float], *, settings: Settings) -> None:
+    """Put scores on the version's logged model, whose page, and the version's, show them as metrics."""
+    from mlflow.entities import Metric
+    from mlflow.exceptions import MlflowException
+
+    with translated(settings):
+        client = client_for(settings.tracking_uri)
+        version = client.get_model_version(registered.name, str(registered.version))
+        model_id = logged_model_of(version)
+        if not model_id or not version.run_id:  # registered by an MLflow before there were logged models
+            return
+        now = int(time.time() * 1000)
+        metrics = [
+            Metric(name, float(value), now, 0, model_id=model_id, run_id=version.run_id)
+            for name, value in scores.items()
+            if math.isfinite(value)
+        ]
+        try:
+            client.log_batch(version.run_id, metrics=metrics)
+        except MlflowException as error:
+            if error.error_code not in ("RESOURCE_DOES_NOT_EXIST", "INVALID_PARAMETER_VALUE", "INVALID_STATE"):
+                raise
+            logger.warning("%s: its scores stay tags alone: %s", registered.uri, " ".join(str(error).split())[:200])
 
 
 @contextmanager

@@ -1,0 +1,23 @@
+"""One Prefect server for all tests of flows, and a worker that runs what they deploy."""
+
+from collections.abc import Iterator
+
+import pytest
+
+from tests.servers.prefect_runs import Deployments
+from tests.servers.processes import prefect_server
+
+
+@pytest.fixture(scope="session")
+def prefect(tmp_path_factory) -> Iterator[str]:
+    """A Prefect server's API address."""
+    with prefect_server(tmp_path_factory.mktemp("prefect")) as url:
+        yield url
+
+
+@pytest.fixture(scope="session")
+def deployments(prefect, tmp_path_factory) -> Iterator[Deployments]:
+    """A worker, and runs of flows through it; with a Ray and an MLflow of their own in a folder."""
+    folder = tmp_path_factory.mktemp("worker")
+    with Deployments(prefect, folder).worker() as found:
+        yield found
