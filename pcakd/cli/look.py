@@ -69,7 +69,7 @@ def look_command(contents: tuple[Path, ...], styles: tuple[Path, ...], out: Path
     options = chosen(StylizeOptions, declared | {"render": "look"})
     photos, _, _ = find_photos(contents)
     stylizer = load_stylizer(chosen(ModelChoice, declared | {"precision": "auto"}), chosen(MachineLimits, declared))
-    style = _style(stylizer, styles)
+    style = pooled_style(stylizer, styles)
     if suffix == ".safetensors" and len(photos) == 1:
         look = stylizer.look(photos[0], style, options)
     else:
@@ -85,7 +85,8 @@ def look_command(contents: tuple[Path, ...], styles: tuple[Path, ...], out: Path
     return 0
 
 
-def _style(stylizer: "Stylizer", styles: tuple[Path, ...]) -> "Style":
+def pooled_style(stylizer: "Stylizer", styles: tuple[Path, ...]) -> "Style":
+    """The style of style photos and saved styles together, for looks."""
     from pcakd.stylize.style import Style, mix_styles
 
     return mix_styles(

@@ -14,6 +14,7 @@ from pcakd.errors import EXIT_FATAL, EXIT_INTERRUPTED, EXIT_OK, EXIT_USAGE, Pcak
 
 COMMANDS = {
     "stylize": ("pcakd.cli.stylize:stylize", "Give photos the style of another photo."),
+    "stylize-video": ("pcakd.cli.stylize_video:stylize_video", "Give clips the style of a photo, without flicker."),
     "look": ("pcakd.cli.look:look_command", "Save what a style does to photos: as a LUT, or as a grid."),
     "apply": ("pcakd.cli.look:apply_command", "Give photos a saved look, or any .cube."),
     "evaluate": ("pcakd.cli.evaluate:evaluate", "Measure models on pairs and graded photos."),

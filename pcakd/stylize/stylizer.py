@@ -8,8 +8,9 @@ stylizer.stylize("street.jpg", style).save("street-evening.jpg")
 """
 
 import os
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field, replace
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import torch
@@ -41,6 +42,10 @@ from pcakd.stylize.options import DEVICES, Device, Render, StylizeOptions
 from pcakd.stylize.smoothing import smooth_pixels
 from pcakd.stylize.style import Style, mix_styles
 from pcakd.stylize.transforms import Statistics
+from pcakd.video.options import VideoOptions, need_video
+
+if TYPE_CHECKING:
+    from pcakd.stylize.clips.run import StylizedFrame
 
 
 @dataclass(frozen=True)
@@ -211,8 +216,7 @@ class Stylizer:
     ) -> Look:
         """What the style does to the content photo, as a `Look`: `stylize` without applying it."""
         options = replace(options or StylizeOptions(), **changes)
-        if not isinstance(style, Style | MaskedStyle):
-            style = self.style(style, render="look")
+        style = style if isinstance(style, Style | MaskedStyle) else self.style(style, render="look")
         mask = content_mask if content_mask is None or isinstance(content_mask, Mask) else read_mask(content_mask)
         return self._look(without_hidden(read_photo(content)), style, options, mask)
 
@@ -230,8 +234,7 @@ class Stylizer:
         if not contents:
             raise UsageError("a series needs at least one photo")
         options = replace(options or StylizeOptions(), **changes)
-        if not isinstance(style, Style):
-            style = self.style(style, render="look")
+        style = style if isinstance(style, Style) else self.style(style, render="look")
         chosen = [contents[i] for i in spread_over(len(contents))]
         photos = [without_hidden(read_photo(content)) for content in chosen]
         return self._series_look(photos, self._checked(style, full=False), options)
@@ -241,6 +244,18 @@ class Stylizer:
         pages = [page.with_pixels(self._applied(look, page, None, overwrite)) for page in photo.pages]
         return replace(pages[0], frames=tuple(pages[1:]), timing=photo.timing)
 
+    def video(
+        self, clip: str | os.PathLike, style: Style | PhotoSource, options: StylizeOptions | None = None, **video: Any
+    ) -> Iterator["StylizedFrame"]:
+        """(rgb, time in seconds) of a clip's frames, one look a shot; UsageError for a clip that cannot be used.
+        video: cut, one_shot, follow of `VideoOptions`."""
+        need_video("Stylizer.video")
+        from pcakd.stylize.clips.run import video_frames
+
+        style = style if isinstance(style, Style) else self.style(style, render="look")
+        options = options or StylizeOptions()
+        return video_frames(self, clip, self._checked(style, full=False), options, VideoOptions(**video))
+
     def colour_look(
         self, contents: Sequence[PhotoSource], style: Style | PhotoSource, options: StylizeOptions | None = None
     ) -> Look:
@@ -249,14 +264,13 @@ class Stylizer:
             return self.shared_look(contents, style, options)
         options = options or StylizeOptions()
         photo = without_hidden(read_photo(contents[0]))
-        look, small = self.look(photo, style, options), Small.of(photo)
-        return without_place(look, small)
+        return without_place(self.look(photo, style, options), Small.of(photo))
 
     def _series_look(self, photos: Sequence[Photo], style: Style, options: StylizeOptions) -> Look:
         small = [Small.of(photos[i]) for i in spread_over(len(photos))]
         how = {"transform": options.transform, "balance": options.balance, "settings": self.settings}
         look = decide_for_all(self.student, small, style, **how)
-        return self._finished(look, style, options)
+        return self.finished(look, style, options)
 
     def _look(self, photo: Photo, style: Style | MaskedStyle, options: StylizeOptions, mask: Mask | None) -> Look:
         whole = self._checked(style, full=False)
@@ -264,13 +278,14 @@ class Stylizer:
             return IDENTITY.at(0.0)
         grade = self._grade(photo, style, options, weights_of(photo)) if mask is None else NO_GRADE
         if grade.weight >= 1:
-            return self._finished(replace(IDENTITY, grade=grade), whole, options)
+            return self.finished(replace(IDENTITY, grade=grade), whole, options)
         arguments = self._arguments(style, options, mask)
         del arguments["strength"]  # a look has a strength of its own
         look = decide(self.student, Small.of(photo), whole, **arguments)
-        return self._finished(replace(look, grade=grade), whole, options)
+        return self.finished(replace(look, grade=grade), whole, options)
 
-    def _finished(self, look: Look, style: Style, options: StylizeOptions) -> Look:
+    def finished(self, look: Look, style: Style, options: StylizeOptions) -> Look:
+        """A look as options and style have it: at its strength, in grey for a grey style."""
         if self._compat(options) == "pcakd" and is_grey(style):
             look = look.in_grey()
         return look.at(options.strength)
@@ -292,8 +307,7 @@ class Stylizer:
         This is the paper's method alone, whatever `options.compat` says: `stylize` adds the matched grade.
         """
         options = options or StylizeOptions()
-        if not isinstance(style, Style | MaskedStyle):
-            style = self.style(style)
+        style = style if isinstance(style, Style | MaskedStyle) else self.style(style)
         photo = without_hidden(read_photo(content))
         rgb = torch.from_numpy(photo.rgb)
         arguments = self._arguments(style, options, content_mask)

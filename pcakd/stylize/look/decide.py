@@ -11,7 +11,7 @@ from torch.nn import functional as F
 from pcakd.photos.photo import Photo
 from pcakd.student.network import Student
 from pcakd.stylize.engine import encode_statistics, transfer
-from pcakd.stylize.look.fit import gather, solve
+from pcakd.stylize.look.fit import LookMoments, gather, solve
 from pcakd.stylize.look.look import Look, fit_look, small_copy
 from pcakd.stylize.masks import Mask
 from pcakd.stylize.strips import single_threaded
@@ -119,6 +119,20 @@ def decide_for_all(student: Student, photos: Sequence[Small], style: Style, **ho
     with single_threaded():
         pixels = result[0].permute(1, 2, 0).cpu()
         return Look(solve(gather(sheet.pixels, pixels, visible * 1e6).without_place()))
+
+
+def told_by(student: Student, small: Small, style: Style, **how: Any) -> LookMoments:
+    """What one frame of a series tells of its look, whatever the place. how: as for `decide`."""
+    result = transfer(student, small.photo, _for_looks(style), visible=small.visible, **how)
+    result = _less_error(student, small, result, how)
+    with single_threaded():
+        return gather(small.pixels, result[0].permute(1, 2, 0).cpu(), small.visible).without_place()
+
+
+def look_of(moments: LookMoments) -> Look:
+    """The one function of colour that moments of a series tell of."""
+    with single_threaded():
+        return Look(solve(moments))
 
 
 def without_place(look: Look, small: Small) -> Look:

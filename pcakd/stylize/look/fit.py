@@ -80,6 +80,10 @@ class LookMoments:
         """Both photos as one; their grids must have one shape."""
         return LookMoments(self.content + other.content, self.crossed + other.crossed, self.result + other.result)
 
+    def times(self, weight: float) -> "LookMoments":
+        """The same, counting so much."""
+        return LookMoments(self.content * weight, self.crossed * weight, self.result * weight)
+
     def without_place(self) -> "LookMoments":
         """The same for a grid that knows brightness alone: (Z, 1, 1, …)."""
         return LookMoments(self.content.sum((1, 2), keepdim=True), self.crossed.sum((1, 2), keepdim=True), self.result)

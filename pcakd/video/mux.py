@@ -1,0 +1,141 @@
+"""Packets of pictures, and everything of the clip that is copied, into a file that appears whole or not at all."""
+
+import heapq
+from collections.abc import Iterable, Iterator
+from contextlib import closing
+from fractions import Fraction
+from pathlib import Path
+from typing import Any
+
+import av
+from av import Packet
+from av.container import InputContainer, OutputContainer
+
+from pcakd.errors import FatalError, UsageError
+from pcakd.files import whole_file
+from pcakd.video.clip import Clip, opened
+from pcakd.video.codecs import Writing, check_target
+from pcakd.video.segments import EncodedPacket
+
+_FORMATS = {".mp4": "mp4", ".m4v": "mp4", ".mov": "mov", ".mkv": "matroska", ".webm": "webm"}
+_OWN = ("major_brand", "minor_version", "compatible_brands", "encoder", "duration")
+"""Entries of a file's metadata that are of the file itself."""
+
+
+def write_clip(clip: Clip, target: Path, writing: Writing, packets: Iterable[EncodedPacket]) -> list[str]:
+    """Write a result; what was left out, in words.
+
+    Audio, subtitles, attachments, chapters and metadata are copied. Raises UsageError for audio that the file has no
+    room for, FatalError for a disk that is full. Whatever happens, the target is whole or as it was.
+    """
+    suffix = check_target(target)
+    # Bit-exact: no random numbers in the file. Matroska keeps no time to decode: none is moved for it.
+    options = {"fflags": "+bitexact"} | ({"avoid_negative_ts": "disabled"} if suffix in (".mkv", ".webm") else {})
+    try:
+        with (
+            whole_file(target) as temporary,
+            closing(opened(clip.path)) as source,
+            av.open(str(temporary), "w", format=_FORMATS[suffix], options=options) as out,
+        ):
+            notes = _fill(clip, target, writing, packets, source, out)
+    except (av.FFmpegError, OSError) as error:
+        said = getattr(error, "strerror", None) or error
+        raise FatalError(f"{target}: cannot be written ({said})") from None
+    return notes
+
+
+def _fill(
+    clip: Clip,
+    target: Path,
+    writing: Writing,
+    packets: Iterable[EncodedPacket],
+    source: InputContainer,
+    out: OutputContainer,
+) -> list[str]:
+    own = source.streams[clip.index]
+    picture: Any = out.add_stream(writing.encoder, Fraction(clip.rate), time_base=clip.time_base)
+    writing.set_up(picture.codec_context, clip)
+    picture.time_base = clip.time_base
+    picture.metadata.update(own.metadata)
+    if writing.tag:
+        picture.codec_context.codec_tag = writing.tag
+    if clip.matrix is not None:
+        picture.set_display_matrix(list(clip.matrix))
+    copied, notes = _copied(clip, target, source, out)
+    out.metadata.update({key: value for key, value in source.metadata.items() if key not in _OWN})
+    if chapters := source.chapters():
+        out.set_chapters(chapters)
+    waiting = _beside(source, copied)
+    beside = next(waiting, None)
+    for packet in _timed(packets, clip, writing):
+        packet.stream = picture
+        packet.time_base = clip.time_base
+        while beside is not None and _when(beside) <= _when(packet):
+            out.mux_one(beside)
+            beside = next(waiting, None)
+        out.mux_one(packet)
+    while beside is not None:
+        out.mux_one(beside)
+        beside = next(waiting, None)
+    return notes
+
+
+def _timed(packets: Iterable[EncodedPacket], clip: Clip, writing: Writing) -> Iterator[Packet]:
+    """Packets with the time to decode them: of the nth, when the frame is shown that is `reorder` before the nth."""
+    step = max(1, round(1 / (clip.rate * clip.time_base)))
+    shown: list[int] = []
+    first: int | None = None
+    for number, encoded in enumerate(packets):
+        first = encoded.time if first is None else first
+        packet = Packet(encoded.data)
+        packet.pts, packet.duration, packet.is_keyframe = encoded.time, encoded.duration, encoded.key
+        heapq.heappush(shown, encoded.time)
+        early = number < writing.reorder
+        packet.dts = first - (writing.reorder - number) * step if early else heapq.heappop(shown)
+        yield packet
+
+
+def _copied(clip: Clip, target: Path, source: InputContainer, out: OutputContainer) -> tuple[dict[int, Any], list[str]]:
+    """(index in the source → stream of the result, what was left out)."""
+    copied: dict[int, Any] = {}
+    notes: list[str] = []
+    for stream in source.streams:
+        if stream.index == clip.index:
+            continue
+        name = stream.codec_context.name if stream.codec_context else stream.type
+        try:
+            if stream.type not in ("audio", "subtitle", "attachment"):
+                raise ValueError
+            made = out.add_stream_from_template(stream)
+        except (ValueError, av.FFmpegError):
+            if stream.type == "audio":
+                raise UsageError(f"{target}: has no room for the clip's audio ({name}); give --out with .mkv") from None
+            notes.append(f"a stream of {stream.type} ({name}) is left out")
+            continue
+        made.metadata.update(stream.metadata)
+        made.disposition = stream.disposition
+        if stream.type != "attachment":
+            copied[stream.index] = made
+    return copied, notes
+
+
+def _beside(source: InputContainer, copied: dict[int, Any]) -> Iterator[Packet]:
+    """The packets of the streams that are copied, in the file's order."""
+    if not copied:
+        return
+    packets = source.demux([source.streams[index] for index in copied])
+    while True:
+        try:
+            packet = next(packets, None)
+        except av.FFmpegError:  # truncated
+            return
+        if packet is None:
+            return
+        if packet.dts is not None:
+            packet.stream = copied[packet.stream_index]
+            yield packet
+
+
+def _when(packet: Packet) -> Fraction:
+    assert packet.dts is not None
+    return packet.dts * packet.time_base
