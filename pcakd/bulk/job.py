@@ -57,6 +57,10 @@ class BucketJob(WriteOptions, ModelChoice, StylizeOptions):
     weights: tuple[float, ...] = ()
     """How much each style photo counts where they are pooled, in their order; not given: equal."""
 
+    look: Literal["each", "shared"] = "each"
+    """How photos come to their looks. each: every photo its own; shared: all of the source have one, decided on 16 of
+    them, so that one colour becomes the same colour everywhere."""
+
     manifest: str | None = None
     """CSV or Parquet table of what to take; not given: all of the source."""
     include: tuple[str, ...] = ()
@@ -89,6 +93,10 @@ class BucketJob(WriteOptions, ModelChoice, StylizeOptions):
                 raise UsageError(f"{name} is empty: give a folder or s3://bucket/prefix")
         check_fields(self)
         styles = self.style_specs()
+        if self.look == "shared" and self.options().rendered_by("pcakd") != "look":
+            raise UsageError(
+                "look is 'shared', but render 'full', compat 'released' and smoothing 'none' have no looks"
+            )
         if any(not pattern for pattern in (*self.include, *self.exclude)):
             raise UsageError("include or exclude has an empty glob: leave it out")
         if self.template:

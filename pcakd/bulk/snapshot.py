@@ -58,6 +58,8 @@ def plan_items(
     found = False
     for info, row in islice_objects(_selected(job, source, manifest), job.limit):
         found = True
+        if job.look == "shared" and row and (row.transform or row.smoothing):
+            raise UsageError(f"{shown(info.key)}: has a transform or smoothing of its own, but look is 'shared'")
         for style in [row.style] if row and row.style else styles:
             output = output_key(
                 info.key, template=template, style=style, version=version, format=job.format, max_bytes=room

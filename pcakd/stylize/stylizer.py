@@ -166,7 +166,7 @@ class Stylizer:
             raise UsageError(f"a mask belongs to one picture, and this photo has {len(photo.pages)}")
         pages = tuple(without_hidden(replace(page, frames=())) for page in photo.pages)
         if self.rendering(options) == "look":
-            look = self._series_look(pages, self._checked(style, full=False), options)
+            look = self._series_look([Small.of(page) for page in pages], self._checked(style, full=False), options)
             return self.apply(look, photo)
         result = unstack(self._colours(stack(pages), style, options, None), pages)
         return replace(result, timing=photo.timing)
@@ -235,9 +235,9 @@ class Stylizer:
             raise UsageError("a series needs at least one photo")
         options = replace(options or StylizeOptions(), **changes)
         style = style if isinstance(style, Style) else self.style(style, render="look")
-        chosen = [contents[i] for i in spread_over(len(contents))]
-        photos = [without_hidden(read_photo(content)) for content in chosen]
-        return self._series_look(photos, self._checked(style, full=False), options)
+        # One at a time, so that a series of large photos takes the memory of one.
+        chosen = [Small.of(without_hidden(read_photo(contents[i]))) for i in spread_over(len(contents))]
+        return self._series_look(chosen, self._checked(style, full=False), options)
 
     def apply(self, look: Look, photo: Photo, *, overwrite: bool = False) -> Photo:
         """A decoded photo, all its frames, in a look that was made before; on the stylizer's device."""
@@ -266,8 +266,8 @@ class Stylizer:
         photo = without_hidden(read_photo(contents[0]))
         return without_place(self.look(photo, style, options), Small.of(photo))
 
-    def _series_look(self, photos: Sequence[Photo], style: Style, options: StylizeOptions) -> Look:
-        small = [Small.of(photos[i]) for i in spread_over(len(photos))]
+    def _series_look(self, photos: Sequence[Small], style: Style, options: StylizeOptions) -> Look:
+        small = [photos[i] for i in spread_over(len(photos))]
         how = {"transform": options.transform, "balance": options.balance, "settings": self.settings}
         look = decide_for_all(self.student, small, style, **how)
         return self.finished(look, style, options)

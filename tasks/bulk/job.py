@@ -156,6 +156,7 @@ class _BucketRun:
         """Once Ray is there: the styles' statistics, computed once, and the chain."""
         from pcakd.stylize.stylizer import Stylizer
         from tasks.bulk.pipeline import Chain, ClusterShares
+        from tasks.bulk.shared_looks import shared_looks
         from tasks.bulk.workers import Work
         from tasks.cluster.attach import cluster_cpus, cluster_gpus, cluster_memory
 
@@ -167,6 +168,11 @@ class _BucketRun:
         styles = {
             name: stylizer.style(*photos, weights=specs[name].weights) for name, photos in self.resolved.photos.items()
         }
+        looks = {}
+        if job.look == "shared":
+            self.progress.doing("deciding on the shared look")
+            place = {"root": self.ledger.root, "snapshot": self.snapshot, "source": self.source}
+            looks = shared_looks(stylizer, styles, job.options(), **place)  # type: ignore[arg-type]
         shares = ClusterShares.for_cluster(
             cluster_cpus(),
             cluster_gpus(),
@@ -194,7 +200,7 @@ class _BucketRun:
             colour=job.colour,
             create_only=job.overwrite == "fail",
         )
-        return Chain(work, checkpoint._replace(student=checkpoint.student.cpu()), styles, shares)
+        return Chain(work, checkpoint._replace(student=checkpoint.student.cpu()), styles, shares, looks)
 
     def _sweep(self) -> None:
         """Workers that were killed leave temporary files on a local disk."""

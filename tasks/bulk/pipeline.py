@@ -1,6 +1,6 @@
 """The chain on Ray Data: fetch and decode → stylize → encode and put; rows come back as they are finished.
 
-    for rows in Chain(work, checkpoint, styles, shares).run(items):      # None where nothing came for a moment
+    for rows in Chain(work, checkpoint, styles, shares, looks).run(items):      # None where nothing came for a moment
         ...
 
 A block whose worker dies is tried again by Ray; one that loses `RETRIES` workers more is left out, and its
@@ -97,11 +97,13 @@ def _share(cpus: float) -> float:
 class Chain:
     """The job's chain on the cluster that this process is attached to."""
 
-    def __init__(self, work: Work, checkpoint: Any, styles: dict[str, Any], shares: ClusterShares) -> None:
+    def __init__(
+        self, work: Work, checkpoint: Any, styles: dict[str, Any], shares: ClusterShares, looks: dict[str, Any]
+    ) -> None:
         import ray
 
         self.work, self.shares = work, shares
-        self._reference = ray.put((checkpoint, styles))
+        self._reference = ray.put((checkpoint, styles, looks))
         # As bytes: Ray warns of references among an actor's arguments, since whoever drops them breaks its restarts.
         self._shared = ray.cloudpickle.dumps(self._reference)
 

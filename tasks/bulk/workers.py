@@ -103,8 +103,8 @@ def fetch(table: pa.Table, work: Work) -> Iterator[pa.Table]:
 class Stylize:
     """An actor: has the model and the styles, once.
 
-    shared: pickled reference of (checkpoint, style name → `Style`). settings: of `Stylizer`: device, precision,
-    memory_limit.
+    shared: pickled reference of (checkpoint, style name → `Style`, style name → the `Look` that all photos share, where
+    they share one). settings: of `Stylizer`: device, precision, memory_limit.
     """
 
     def __init__(self, work: Work, shared: bytes, threads: int, settings: dict[str, Any]) -> None:
@@ -118,7 +118,7 @@ class Stylize:
         keep_freed_memory()
         load_kernel()
         torch.set_num_threads(threads)
-        checkpoint, self.styles = ray.get(pickle.loads(shared))
+        checkpoint, self.styles, self.looks = ray.get(pickle.loads(shared))
         self.work, self.stylizer = work, Stylizer(checkpoint, **settings)
 
     def __call__(self, table: pa.Table) -> Iterator[pa.Table]:
@@ -150,7 +150,10 @@ class Stylize:
                 render=work.render,  # type: ignore[arg-type]
             )
             with _timed(head.row, "stylize_s"):
-                result = self.stylizer.render(photo, self.styles[item["style"]], options, overwrite=True)
+                if look := self.looks.get(item["style"]):
+                    result = self.stylizer.apply(look.at(options.strength), photo, overwrite=True)
+                else:
+                    result = self.stylizer.render(photo, self.styles[item["style"]], options, overwrite=True)
             head.row |= {"width": result.size[1], "height": result.size[0]}
             return _encoded(work, head, result) if large else with_photo(head, result)
         return head, b""

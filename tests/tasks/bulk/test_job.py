@@ -6,7 +6,10 @@ import sys
 
 import pytest
 
+from pcakd.bulk.job import look_up
 from pcakd.errors import NotFoundError, UsageError
+from pcakd.photos.images import read_photo
+from pcakd.photos.write import encode
 from pcakd.storage import open_storage
 from tasks.bulk import BucketJob, RunOptions, pipeline, stylize_bucket
 from tasks.bulk.driver import TooManyFailedError
@@ -107,6 +110,36 @@ def again(folder: str) -> None:
     assert report.reused
     assert not [module for module in ("ray", "prefect", "mlflow") if module in sys.modules]
     assert not [path for path in read if path.startswith(f"{base}/in/")]
+
+
+@slow
+def test_with_a_shared_look_one_colour_is_the_same_everywhere_and_stays_so_in_later_runs(places, ray_cluster):
+    from pcakd import Stylizer
+
+    photos = [jpeg(number) for number in range(3)]
+    places.put(*bad_photos()[:3])
+    for number, data in enumerate(photos[:2]):
+        places.source.write(f"{number}.jpg", data)
+    first = stylize_bucket(places.job(look="shared", format="png"))
+    places.source.write("2.jpg", photos[2])
+    second = stylize_bucket(places.job(look="shared", format="png"))
+    assert (first.status["ok"], second.status["ok"], second.processed) == (2, 3, 1)
+    assert first.job_id == second.job_id != look_up(places.job(format="png")).job_id
+    stylizer = Stylizer.load(places.model)
+    look = stylizer.shared_look(photos[:2], stylizer.style(places.style))
+    for number, data in enumerate(photos):
+        wanted = encode(stylizer.apply(look, read_photo(data)), "PNG").data
+        assert places.dest.read(f"{number}.png") == wanted
+
+
+def test_a_shared_look_is_refused_where_photos_have_none(places, tmp_path):
+    for changes in ({"render": "full"}, {"compat": "released"}, {"smoothing": "none"}):
+        with pytest.raises(UsageError, match="look is 'shared', but"):
+            places.job(look="shared", **changes)
+    (tmp_path / "table.csv").write_text("key,transform\n0.jpg,ot\n")
+    places.source.write("0.jpg", jpeg(0))
+    with pytest.raises(UsageError, match=r"0\.jpg: has a transform or smoothing of its own"):
+        stylize_bucket(places.job(look="shared", manifest=str(tmp_path / "table.csv")))
 
 
 @slow
