@@ -12,6 +12,8 @@ need ceph-osd ceph-osd
 need radosgw radosgw
 need ceph ceph-common
 need chromium chromium          # a browser that looks at the bulk job's report
+need curl curl                  # the requests that docs/pipeline.md shows
+need jq jq
 # PostgreSQL's programs are on nobody's PATH.
 if ! compgen -G "/usr/lib/postgresql/*/bin/initdb" >/dev/null; then need initdb postgresql; fi
 

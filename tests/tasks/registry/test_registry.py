@@ -4,9 +4,11 @@ import base64
 import io
 import json
 import os
+import shutil
 import socket
 import subprocess
 import sys
+import textwrap
 import threading
 import time
 import urllib.error
@@ -28,6 +30,7 @@ from tasks.registry import champion_of, promote_by_hand, register, resolve_model
 from tasks.registry.versions import logged_model_of, score, use_store
 from tasks.settings import QUIET, Settings, embedded_uri
 from tests.command import pcakd
+from tests.conftest import ROOT, missing
 from tests.models import random_checkpoint
 
 pytestmark = pytest.mark.slow
@@ -307,9 +310,36 @@ def test_mlflow_models_serve_answers_the_same_over_http_with_the_code_that_came_
         with pytest.raises(urllib.error.HTTPError) as refused:
             post(f"http://127.0.0.1:{port}/invocations", body | {"params": {"strength": 7.0}})
         assert refused.value.code == 400
+    assert_the_pages_curl_lines_are_answered(port, tmp_path)
     finally:
         os.killpg(server.pid, 15)
         server.wait(30)
+
+
+def assert_the_pages_curl_lines_are_answered(port: int, folder: Path) -> None:
+    """Run the lines of docs/pipeline.md as they stand there, but for the port."""
+    for tool in ("curl", "jq"):
+        if shutil.which(tool) is None:
+            missing(f"{tool} is not installed: make test-deps")
+    for name, seed in (("street.jpg", 1), ("evening.jpg", 3)):
+        (folder / name).write_bytes(photo(seed))
+    page = (ROOT / "docs" / "pipeline.md").read_text()
+    lines = page[page.index("    R='{") :].partition("\n\n")[0]
+    script = textwrap.dedent(lines).replace("127.0.0.1:5001", f"127.0.0.1:{port}")
+    done = subprocess.run(
+        ["bash", "-euo", "pipefail", "-c", script], cwd=folder, capture_output=True, text=True, timeout=120, check=False
+    )
+    assert done.returncode == 0, done.stderr
+    answers, text = [], done.stdout
+    while text.strip():
+        answer, end = json.JSONDecoder().raw_decode(text.strip())
+        answers.append(answer["predictions"][0]["image"])
+        text = text.strip()[end:]
+    assert len(answers) == lines.count("curl -s") == 5
+    assert len(set(answers[1:])) == 1
+    assert answers[0] != answers[1]
+    for image in answers:
+        assert Image.open(io.BytesIO(base64.b64decode(image))).size == (112, 80)
 
 
 def wait_for(url: str, server: subprocess.Popen, log: Path) -> None:
