@@ -310,7 +310,7 @@ def test_mlflow_models_serve_answers_the_same_over_http_with_the_code_that_came_
         with pytest.raises(urllib.error.HTTPError) as refused:
             post(f"http://127.0.0.1:{port}/invocations", body | {"params": {"strength": 7.0}})
         assert refused.value.code == 400
-    assert_the_pages_curl_lines_are_answered(port, tmp_path)
+        assert_the_pages_curl_lines_are_answered(port, tmp_path)
     finally:
         os.killpg(server.pid, 15)
         server.wait(30)
