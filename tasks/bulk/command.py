@@ -63,7 +63,7 @@ Exit codes: 0 done, 2 usage, 3 some photos failed (the report says which and why
     "--job", "job_file", metavar="FILE", type=click.Path(path_type=Path), help="Job file (TOML) with what follows."
 )
 @field_option(BucketJob, "styles", "--style", metavar="[NAME=]PLACE", required=False)
-@field_option(BucketJob, "combine")
+@field_options(BucketJob, "combine", "look")
 @field_option(BucketJob, "weights", "--weight", metavar="W")
 @field_option(BucketJob, "manifest", metavar="PLACE")
 @field_option(BucketJob, "include", metavar="GLOB")
