@@ -72,6 +72,9 @@ def dataset(dest: LocalStorage, config: ShardConfig, objects: int) -> ShardDatas
         "bytes": [60_000] * objects,
         "sha256": [f"{number + 1:064x}" for number in numbers],
         "source_sha256": [f"{number + 2:064x}" for number in numbers],
+        "red": [120.0] * objects,
+        "green": [115.0] * objects,
+        "blue": [105.0] * objects,
         "shard": [SHARD] * objects,
         "duplicate_of": [None] * objects,
     }

@@ -3,15 +3,20 @@
 from datetime import UTC, datetime
 
 from prefect import flow
+from prefect.states import Completed, State
 
-from flows.parameters import Distillation, Eigenbases, Evaluation, Registration, Sharding
+from flows.parameters import Distillation, Drift, Eigenbases, Evaluation, Registration, Sharding
 from flows.register_student import enter, measure
-from flows.reports import PipelineResult, publish_pipeline
+from flows.reports import PipelineResult, publish_drift, publish_pipeline
+from pcakd.distillation.recipe import load_recipe
+from pcakd.drift.options import DriftPolicy
+from pcakd.fields import chosen
 from pcakd.shards import open_dataset
 from pcakd.shards.dataset import ShardDataset
 from pcakd.teacher import load_teacher
 from pcakd.units import counted
 from tasks.distillation.stage import distill_stage
+from tasks.drift.stage import drift_stage
 from tasks.eigenbases.stage import eigenbases_stage
 from tasks.preflight.checks import Wanted
 from tasks.preflight.stage import preflight_stage
@@ -29,10 +34,12 @@ def distillation_pipeline(
     evaluation: Evaluation | None = None,
     registration: Registration | None = None,
     workspace: str | None = None,
-) -> PipelineResult:
-    """Shard, fit eigenbases, distil, evaluate, register. Run again, only what is missing is done.
+    drift: Drift | None = None,
+) -> PipelineResult | State:
+    """Shard, fit eigenbases, measure drift, distil, evaluate, register. Run again, only what is missing is done.
 
-    First all that these need is checked: what is wrong is told, all of it, before anything is begun.
+    First all that these need is checked: what is wrong is told, all of it, before anything is begun. Where drift says
+    so the run ends before the training, in the state "Completed: nothing worth training for".
 
     Args:
         sharding: What to shard, and how.
@@ -42,9 +49,11 @@ def distillation_pipeline(
         evaluation: What student and champion are measured on.
         registration: When the student becomes the champion.
         workspace: Folder or s3:// prefix of the stage outputs; empty: PCAKD_WORKSPACE.
+        drift: Whether it trains, and from what, by how far the photos have moved.
     """
     eigenbases, distillation = eigenbases or Eigenbases(), distillation or Distillation()
     evaluation, registration = evaluation or Evaluation(), registration or Registration()
+    policy = chosen(DriftPolicy, (drift or Drift()).model_dump())
     with open_session("distillation-pipeline", workspace=workspace) as session:
         preflight_stage(session, wanted(sharding, teacher, eigenbases, distillation, evaluation))
         session.tracker.params({"source": sharding.source, "teacher": teacher})
@@ -53,8 +62,28 @@ def distillation_pipeline(
         session.tracker.rename(run_name(load_teacher(teacher).info.backbone, dataset))
         read_shards(session.tracker, dataset)
         bases = eigenbases_stage(session, shards=shards.place, teacher=teacher, **eigenbases.model_dump())
+        moved, verdict, champion = drift_stage(
+            session,
+            shards=shards.place,
+            eigenbases=bases,
+            teacher=teacher,
+            policy=policy,
+            **eigenbases.model_dump(),
+        )
+        publish_drift(moved, verdict)
+        if policy.train == "if-worth" and not verdict.worth:
+            session.tracker.tags({"pcakd.outcome": "nothing worth training for"})
+            return Completed(message=f"nothing worth training for: {verdict.why}")
+        start = {}
+        if verdict.start == "champion" and champion is not None:
+            start = {"begin_with": champion.uri, "steps": short_steps(teacher, distillation, policy.short)}
+        session.tracker.params({"start": start.get("begin_with", "the teacher")})
         student = distill_stage(
-            session, shards=shards.place, eigenbases=bases.place, teacher=teacher, **distillation.model_dump()
+            session,
+            shards=shards.place,
+            eigenbases=bases.place,
+            teacher=teacher,
+            **(distillation.model_dump() | start),
         )
         model = f"{student.place}/{student.manifest['model']}"
         photos = evaluation.photos or shards.place
@@ -69,6 +98,12 @@ def distillation_pipeline(
 def run_name(backbone: str, dataset: ShardDataset) -> str:
     """What a pipeline run is called in MLflow, as "vgg 2026-11-25, 1,200 photos"."""
     return f"{backbone} {datetime.now(UTC):%Y-%m-%d}, {counted(photo_count(dataset), 'photo')}"
+
+
+def short_steps(teacher: str, distillation: Distillation, share: float) -> int:
+    """Steps of a training that goes on from the champion."""
+    steps = distillation.steps or load_recipe(distillation.recipe or load_teacher(teacher).info.backbone).steps
+    return max(1, round(steps * share))
 
 
 def wanted(

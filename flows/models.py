@@ -54,6 +54,7 @@ def main(
             ),
             workspace=workspace,
         )
+        assert isinstance(result, PipelineResult)  # it always trains
         click.echo(collect(result, out))
     return 0
 

@@ -10,6 +10,7 @@ from pydantic import BaseModel, ConfigDict, Field, create_model, model_validator
 
 from pcakd.bulk import BucketJob, RunOptions
 from pcakd.distillation.config import DistillConfig
+from pcakd.drift.options import DriftPolicy
 from pcakd.eigenbases.options import Extraction, Widths
 from pcakd.errors import UsageError
 from pcakd.fields import Declared, chosen, declared, help_texts, own_first
@@ -126,6 +127,16 @@ class Shadow(Parameters):
             chosen(ShadowJob, {"challenger": "unknown yet"} | self.model_dump())
         except UsageError as error:
             raise ValueError(str(error)) from None
+        return self
+
+
+@declared_by(fields_of(DriftPolicy))
+class Drift(Parameters):
+    """What is made of how far the photos have moved."""
+
+    @model_validator(mode="after")
+    def bounds_that_a_verdict_accepts(self) -> "Drift":
+        accepted(DriftPolicy, self)
         return self
 
 

@@ -5,6 +5,7 @@ from typing import Any, NamedTuple
 
 from prefect.artifacts import create_table_artifact
 
+from pcakd.drift.verdict import Verdict
 from pcakd.errors import PcakdError
 from pcakd.storage import open_storage
 from tasks.bulk import BucketReport
@@ -14,7 +15,12 @@ from tasks.stages.run import StageResult
 from tasks.stages.session import Session
 from tasks.tracking.web import RunPage
 
-PICTURES = {"shards": "overview.png", "eigenbases": "spectrum.png", "students": "student.losses.png"}
+PICTURES = {
+    "shards": "overview.png",
+    "drift": "drift.png",
+    "eigenbases": "spectrum.png",
+    "students": "student.losses.png",
+}
 
 
 class PipelineResult(NamedTuple):
@@ -42,6 +48,25 @@ def publish_registration(result: RegistrationOutcome, scores: StageResult, sessi
     page = session.tracker.page()
     publish_text("registration", *_registration_lines(result), links(page, ""), description="Registration")
     publish(create_table_artifact, key="scores", table=score_table(scores), description=links(page, scores.place))
+
+
+def publish_drift(result: StageResult, verdict: Verdict) -> None:
+    """How far the photos have moved, and what follows from it."""
+    rows = [
+        {"against": one["name"], "level": level} | {name: _number(value) for name, value in values.items()}
+        for one in (result.manifest["before"], result.manifest["champion"])
+        if one is not None
+        for level, values in enumerate(one["levels"])
+    ]
+    lines = [
+        f"**{'Worth a training' if verdict.worth else 'Nothing worth training for'}**: {verdict.why}. "
+        f"A training begins with the {verdict.start}.",
+        *(f"- {text}" for text in verdict.warnings),
+    ]
+    page = _page(result)
+    publish_text("drift", *lines, links(page, result.place), description="Drift")
+    publish(create_table_artifact, key="drift-levels", table=rows, description=links(page, result.place))
+    _publish_picture(result, page)
 
 
 def publish_bulk(report: BucketReport, dest: str) -> None:

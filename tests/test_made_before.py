@@ -114,7 +114,7 @@ SCHEMAS = {
 }
 
 
-ADDED = {"source_sha256"}
+ADDED = {"source_sha256", "red", "green", "blue"}
 """Columns that came later; readers take tables without them."""
 
 

@@ -37,6 +37,7 @@ def run_demo(out: Path, recipe: str, steps: int, say: Callable[[str], None]) -> 
         distillation=Distillation.model_validate({"recipe": str(file)}),
         evaluation=Evaluation(limit=6, size=192),
     )
+    assert isinstance(result, PipelineResult)  # it always trains
     champion = _champion(result, say)
     write_bulk_photos(out / "bulk" / "in")
     status = stylize_bucket(

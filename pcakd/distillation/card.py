@@ -28,6 +28,8 @@ class Origin:
     """CPU time of one worker's steps and validations."""
     run: str
     """The flow run, "" outside a flow."""
+    begun_with: str = ""
+    """The student that was gone on from, "" where it began with the teacher."""
 
 
 def model_card(name: str, metadata: Metadata, origin: Origin) -> str:
@@ -48,6 +50,7 @@ def model_card(name: str, metadata: Metadata, origin: Origin) -> str:
         ("Eigenbases", f"digest `{metadata.eigenbases_digest}`."),
         ("Recipe", f"`{spec.backbone}`, SHA-256 `{hashlib.sha256(recipe.to_json().encode()).hexdigest()}`."),
         ("Training", _training(origin, pairs)),
+        ("Begun with", f"the weights of `{origin.begun_with}`." if origin.begun_with else ""),
         ("Made by", f"{origin.run or 'pcakd distill'}, commit `{metadata.commit or 'unknown'}`."),
         ("On held-out photos", _held_out(metadata.metrics)),
         ("Licence", f"{metadata.licence[0].upper()}{metadata.licence[1:]}."),

@@ -21,11 +21,12 @@ from pcakd.distillation.recipe import Recipe, load_recipe
 from pcakd.distillation.report import before_after, loss_curves
 from pcakd.distillation.shards import open_photos
 from pcakd.distillation.trainer import Diverged, StepReport, Trainer, Workers
+from pcakd.drift.measures import aligned, comparable
 from pcakd.eigenbases.files import eigenbases_digest, eigenbases_from
 from pcakd.eigenbases.pca import Eigenbases
 from pcakd.errors import UsageError
 from pcakd.storage import Storage, open_storage
-from pcakd.student.checkpoint import Metadata, checkpoint_bytes
+from pcakd.student.checkpoint import Checkpoint, Metadata, checkpoint_bytes, load_checkpoint
 from pcakd.student.network import Student
 from pcakd.stylize.stylizer import pick_device
 from pcakd.teacher import Teacher, load_teacher
@@ -48,6 +49,10 @@ class Job:
     """Where the model and its state go."""
     name: str
     """The model's file name without suffix."""
+    begin_with: Student | None = None
+    """A trained student that is gone on from; `bases` are turned to the coordinates of its own."""
+    begun_with: str = ""
+    """What it was loaded from."""
     run: str = ""
     """The flow run that this is part of."""
 
@@ -71,6 +76,7 @@ class Job:
             photos,
             held_out if workers.rank == 0 else None,
             judge=self.judge,
+            begin_with=self.begin_with,
             workers=workers,
             device=device,
         )
@@ -111,7 +117,21 @@ def prepare(config: DistillConfig) -> Job:
             f"{config.eigenbases}: was fitted on teacher {bases.teacher.get('id', '?')} with other weights than "
             f"{config.teacher}; fit again, or name that teacher"
         )
-    return job
+    return begun(job, load_checkpoint(config.begin_with)) if config.begin_with else job
+
+
+def begun(job: Job, model: Checkpoint) -> Job:
+    """A job that goes on from a trained student. Raises UsageError for one of other widths or another teacher."""
+    own = [model.eigenbases[level] for level in sorted(model.eigenbases)]
+    if not comparable(own, job.bases.bases):
+        raise UsageError(
+            f"{job.config.begin_with}: has bases of {[tuple(basis.shape) for basis in own]}, not of "
+            f"{[tuple(basis.shape) for basis in job.bases.bases]}; begin with another, or with the teacher"
+        )
+    if model.metadata.teacher.get("digest", job.teacher.digest) != job.teacher.digest:
+        raise UsageError(f"{job.config.begin_with}: was made from another teacher than {job.config.teacher}")
+    bases = replace(job.bases, bases=aligned(job.bases.bases, own))
+    return replace(job, bases=bases, begin_with=model.student, begun_with=model.source)
 
 
 def read_eigenbases(place: str) -> Eigenbases:
@@ -164,6 +184,8 @@ def save_model(job: Job, trainer: Trainer) -> tuple[Student, dict[str, float]]:
     )
     recipe = trainer.recipe
     made = f"distilled by pcakd: {trainer.step} steps of {recipe.batch} crops of {recipe.crop} pixels"
+    if job.begun_with:
+        made += f", from {job.begun_with}"
     metadata = Metadata(
         spec=student.spec,
         teacher={"id": job.teacher.name, "digest": job.teacher.digest},
@@ -186,6 +208,7 @@ def save_model(job: Job, trainer: Trainer) -> tuple[Student, dict[str, float]]:
         steps=trainer.step,
         cpu_seconds=trainer.cpu_seconds,
         run=job.run,
+        begun_with=job.begun_with,
     )
     job.folder.write(f"{job.name}.md", model_card(job.name, metadata, origin).encode())
     return student, metrics
@@ -208,7 +231,13 @@ def save_results(job: Job, trainer: Trainer) -> dict[str, Any]:
 
 def initial_student(trainer: Trainer) -> Student:
     """The student that training began with."""
-    fresh = Trainer(trainer.recipe, trainer.objective.teacher, trainer.bases, trainer.crops.photos)
+    fresh = Trainer(
+        trainer.recipe,
+        trainer.objective.teacher,
+        trainer.bases,
+        trainer.crops.photos,
+        begin_with=trainer.begin_with,
+    )
     fresh.start()
     return fresh.student(averaged=False)
 

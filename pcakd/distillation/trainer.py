@@ -88,10 +88,12 @@ class Trainer:
         held_out: PhotoSet | None = None,
         *,
         judge: Teacher | None = None,
+        begin_with: Student | None = None,
         workers: Workers | None = None,
         device: torch.device | str = "cpu",
     ) -> None:
-        """judge: network in whose features styles are compared; None: the teacher.
+        """judge: network in whose features styles are compared; None: the teacher. begin_with: a student of the same
+        layout and widths, whose weights are gone on from; None: the start that the recipe names.
 
         Raises UsageError where teacher, bases, recipe and workers do not fit each other."""
         self.workers = workers or Workers()
@@ -106,6 +108,12 @@ class Trainer:
         if teacher.info.backbone != recipe.backbone:
             raise UsageError(f"teacher {teacher.name} is for {teacher.info.backbone}, the recipe for {recipe.backbone}")
         self.spec = StudentSpec(backbone=recipe.backbone, channels=bases.channels)  # type: ignore[arg-type]
+        if begin_with is not None and begin_with.spec != self.spec:
+            raise UsageError(
+                f"the student to begin with is {begin_with.spec.backbone} of {begin_with.spec.channels} channels, "
+                f"the one to train {self.spec.backbone} of {self.spec.channels}"
+            )
+        self.begin_with = begin_with
         self.bases = bases
         self.crops = Crops(photos=photos, size=recipe.crop, seed=recipe.seed, flip=recipe.flip)
         # Contents and styles of transfers: the same photos in two other orders.
@@ -134,7 +142,9 @@ class Trainer:
         student = Student(self.spec)
         sample = self.crops.sample(recipe.init_photos)
         teacher = self.objective.teacher.cpu()
-        if recipe.init == "teacher":
+        if self.begin_with is not None:
+            student.load_state_dict(self.begin_with.state_dict())
+        elif recipe.init == "teacher":
             fit_encoder(student, teacher, self.bases.bases, sample, sigmas=recipe.bias_sigmas)
             fit_decoder(student, sample)
         self.objective.student = student

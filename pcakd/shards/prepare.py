@@ -3,7 +3,7 @@
 import time
 from dataclasses import dataclass, field, replace
 
-from PIL import Image
+from PIL import Image, ImageStat
 
 from pcakd.errors import PhotoError
 from pcakd.photos.hidden import without_hidden
@@ -21,6 +21,7 @@ class PreparedPhoto:
 
     image:         JPEG bytes, upright, sRGB, without EXIF.
     width, height: of `image`; source_width, source_height: upright, before shrinking.
+    colour:        mean red, green and blue of `image` before its encoding, 0 to 255; None where it is not known.
     notes:         what is not as one might think, in words.
     seconds:       spent in "decode", "resize" and "encode".
     """
@@ -31,6 +32,7 @@ class PreparedPhoto:
     source_width: int
     source_height: int
     sha256: str
+    colour: tuple[float, ...] | None = None
     notes: tuple[str, ...] = ()
     seconds: dict[str, float] = field(compare=False)
 
@@ -69,6 +71,7 @@ def prepare_photo(
         source_width=width,
         source_height=height,
         sha256=sha256_hex(encoded),
+        colour=tuple(ImageStat.Stat(image).mean),
         notes=notes,
         seconds={"decode": decoded - start, "resize": shrunk - decoded, "encode": done - shrunk},
     )

@@ -38,13 +38,19 @@ OUTCOME_SCHEMA = pa.schema(
         pa.field("bytes", pa.int64()),
         pa.field("sha256", pa.string()),
         pa.field("source_sha256", pa.string()),
+        pa.field("red", pa.float32()),
+        pa.field("green", pa.float32()),
+        pa.field("blue", pa.float32()),
     ]
 )
 """What became of one object. status: see `pcakd.photos.outcomes`; detail: the reason in words; split, sizes, bytes,
-sha256: of photos that are ok; source_sha256: of the object's own bytes, null in tables of before it was kept."""
+sha256: of photos that are ok; source_sha256: of the object's own bytes; red, green, blue: mean colour, 0 to 255. The
+last four are null in tables of before they were kept."""
 
 OBJECTS_SCHEMA = pa.schema([*OUTCOME_SCHEMA, pa.field("shard", pa.string()), pa.field("duplicate_of", pa.string())])
 """One row for every object of the listing. shard: the file that holds the photo; duplicate_of: the key that does."""
+
+COLOURS = ("red", "green", "blue")
 
 TRAIN = "train"
 VAL = "val"

@@ -32,6 +32,7 @@ On a CPU, MALLOC_MMAP_THRESHOLD_=4294967296 MALLOC_TRIM_THRESHOLD_=4294967296 ma
 @field_option(DistillConfig, "out", metavar="FILE")
 @field_option(DistillConfig, "recipe")
 @field_option(DistillConfig, "judge", metavar="T")
+@field_option(DistillConfig, "begin_with", metavar="MODEL")
 @field_option(DistillConfig, "held_out", metavar="DIR")
 @field_options(DistillConfig, "steps", "seed", "device", "photos_licence", "resume")
 @click.option(

@@ -48,8 +48,12 @@ def distill_stage(
     workers: int = 1,
     worker_cpus: int = 1,
     photos_licence: str = "",
+    begin_with: str = "",
 ) -> StageResult:
-    """Distil a student; goes on from the state that an interrupted run left behind."""
+    """Distil a student; goes on from the state that an interrupted run left behind.
+
+    begin_with: a trained student that is gone on from, by an address that stays the same.
+    """
     loaded = load_teacher(teacher)
     chosen = load_recipe(recipe or loaded.info.backbone)
     bases, dataset = read_manifest(open_storage(eigenbases)) or {}, open_dataset(shards)
@@ -61,6 +65,7 @@ def distill_stage(
             "eigenbases": bases.get("eigenbases_digest", ""),
             "teacher": loaded.digest,
         }
+        | ({"begin_with": load_checkpoint(begin_with).digest} if begin_with else {})
         | ({"judge": load_teacher(judge).digest} if judge and chosen.style_photos else {}),
         params={"recipe": json.loads(chosen.to_json()), "steps": steps, "seed": seed},
     )
@@ -71,6 +76,7 @@ def distill_stage(
             eigenbases=eigenbases,
             teacher=teacher,
             judge=judge,
+            begin_with=begin_with,
             out=work.storage.uri(f"{NAME}.safetensors"),
             recipe=recipe,
             steps=steps,
@@ -80,7 +86,7 @@ def distill_stage(
             resume=True,
         )
         train(config, work, workers, worker_cpus)
-        return work.finish(_summary(work))
+        return work.finish(_summary(work, begin_with))
 
     return run_stage(session, output, make, partial(report, dataset))
 
@@ -143,7 +149,7 @@ class StepTracker:
         self.pair.params({"steps": step.phase.steps, "first_step": step.step})
 
 
-def _summary(work: StageWork) -> dict[str, Any]:
+def _summary(work: StageWork, begin_with: str) -> dict[str, Any]:
     """The manifest's content; the model is kept under a name of its content, so that no later write can swap it."""
     data = work.storage.read(f"{NAME}.safetensors")
     with TemporaryDirectory(prefix="pcakd-") as folder:
@@ -161,6 +167,7 @@ def _summary(work: StageWork) -> dict[str, Any]:
         "teacher": dict(model.metadata.teacher),
         "commit": model.metadata.commit,
         "metrics": dict(model.metadata.metrics),
+        "begun_with": begin_with,
         "card": f"{NAME}.md",
         "run": work.session.holder,
     }
@@ -170,6 +177,7 @@ def report(dataset: ShardDataset, output: StageOutput, manifest: dict[str, Any],
     """The finished student; each block pair had a run of its own while it was trained."""
     read_shards(run, dataset)
     run.params({"backbone": manifest["backbone"], "teacher_id": manifest["teacher"].get("id")})
+    run.params({"begun_with": manifest.get("begun_with") or "the teacher"})
     run.tags({"pcakd.model_digest": manifest["model_digest"], "pcakd.commit": manifest["commit"]})
     run.metrics({f"final.{name}": value for name, value in manifest["metrics"].items()})
     send_files(

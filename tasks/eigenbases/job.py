@@ -9,14 +9,14 @@ import logging
 import time
 import warnings
 from collections import Counter
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Collection, Sequence
 from contextlib import AbstractContextManager
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any, Literal
 
 from pcakd.eigenbases.files import eigenbases_bytes, eigenbases_digest, moments_bytes, moments_from
 from pcakd.eigenbases.options import Extraction, Widths
-from pcakd.eigenbases.pca import Eigenbases, Moments, RankWarning, fit
+from pcakd.eigenbases.pca import Eigenbases, Moments, RankWarning, fit, merge
 from pcakd.eigenbases.spectrum import spectrum_csv, spectrum_png
 from pcakd.errors import CheckpointError, UsageError
 from pcakd.shards import ShardDataset, ShardInfo, open_dataset
@@ -273,6 +273,15 @@ def fit_moments(
         warnings.simplefilter("always", RankWarning)
         bases = fit(moments, widths, teacher=teacher, data_digest=data_digest)
     return bases, [str(warning.message) for warning in caught if issubclass(warning.category, RankWarning)]
+
+
+def kept_moments(config: FitConfig, files: Collection[str]) -> Moments | None:
+    """The moments of these shards, as a fit has left them beside the dataset; None where one's are not kept, or none
+    of them is of the split."""
+    work = _opened(config)
+    shards = [shard for shard in work.shards if shard.file in files]
+    found = [sums[0] for shard in shards if (sums := work.cache.read(shard)) is not None]
+    return merge(found) if found and len(found) == len(shards) else None
 
 
 def key_params(config: FitConfig) -> dict[str, Any]:

@@ -2,7 +2,7 @@
 
 import time
 from collections import defaultdict, deque
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass, field
 from typing import Any
@@ -15,7 +15,7 @@ from pcakd.photos.leftovers import is_left_out
 from pcakd.photos.outcomes import CRASHED, LEFT_OUT, OK, UNREACHABLE, check_bytes, ends_the_job, status_of
 from pcakd.shards.plan import Part
 from pcakd.shards.prepare import PreparedPhoto, prepare_photo
-from pcakd.shards.schema import OUTCOME_SCHEMA, SPLITS, split_of
+from pcakd.shards.schema import COLOURS, OUTCOME_SCHEMA, SPLITS, split_of
 from pcakd.shards.tables import write_shard
 from pcakd.storage import LocalStorage, ObjectInfo, Storage, sha256_hex, shown
 from pcakd.storage.keys import text
@@ -121,6 +121,7 @@ def run_part(job: PartJob, part: Part, poison: frozenset[str] = frozenset(), kno
             "bytes": len(prepared.image),
             "sha256": prepared.sha256,
             "source_sha256": source_sha256,
+            **dict(zip(COLOURS, prepared.colour or (), strict=False)),
         }
     writing = time.perf_counter()
     for split, rows in photos.items():
@@ -214,9 +215,16 @@ def _again(job: PartJob, known: Known | None, source_sha256: str | None) -> Prep
         source_width=row["source_width"],
         source_height=row["source_height"],
         sha256=row["sha256"],
+        colour=_colour_of(row),
         notes=(row["detail"],) if row["detail"] else (),
         seconds={},
     )
+
+
+def _colour_of(row: Mapping[str, Any]) -> tuple[float, ...] | None:
+    """The mean colour in an objects table's row, None in one of before it was kept."""
+    colour = tuple(value for name in COLOURS if (value := row.get(name)) is not None)
+    return colour if len(colour) == len(COLOURS) else None
 
 
 def _image_of(shards: Storage, shard: str, key: str) -> dict[str, Any] | None:

@@ -8,9 +8,10 @@ import yaml
 from prefect.flows import load_flow_from_entrypoint
 from pydantic import ValidationError
 
-from flows.parameters import BulkStylization, Distillation, Eigenbases, Parameters, Sharding
+from flows.parameters import BulkStylization, Distillation, Drift, Eigenbases, Parameters, Sharding
 from pcakd.bulk import BucketJob, RunOptions
 from pcakd.distillation.config import DistillConfig
+from pcakd.drift.options import DriftPolicy
 from pcakd.eigenbases.options import Extraction, Widths
 from pcakd.errors import FatalError, TransientError, UsageError
 from pcakd.fields import declared, help_texts
@@ -43,6 +44,15 @@ def test_sharding_runs_nightly_and_distillation_weekly():
     assert schedules == {"nightly": ["0 2 * * *"], "weekly": ["0 3 * * 0"]}
 
 
+def test_the_weekly_run_trains_if_it_is_worth_it_and_every_deployments_parameters_are_its_flows():
+    by_name = {deployment["name"]: deployment for deployment in DEPLOYMENTS}
+    weekly = Drift(**by_name["weekly"]["parameters"]["drift"])
+    assert (weekly.train, weekly.start) == ("if-worth", "auto")
+    for deployment in DEPLOYMENTS:
+        flow = load_flow_from_entrypoint(str(ROOT / deployment["entrypoint"]))
+        assert set(deployment.get("parameters", {})) <= set(flow.parameters.properties), deployment["name"]
+
+
 @pytest.mark.parametrize("model", Parameters.__subclasses__())
 def test_every_parameter_is_described(model):
     for name, field in model.model_fields.items():
@@ -56,6 +66,7 @@ def test_every_parameter_is_described(model):
         (Sharding, {"source": "a", "val_fraction": 1.0}, "val_fraction"),
         (Sharding, {"source": "a", "size": 1}, "size"),
         (Eigenbases, {"channels": [1, 2, 3]}, "channels"),
+        (Drift, {"teacher_above": 0.001}, "worth_above"),
         (BulkStylization, {"source": "a", "dest": "b", "styles": []}, "styles"),
     ],
 )
@@ -71,6 +82,7 @@ def test_a_wrong_value_is_named(model, values, named):
         (Eigenbases, (Extraction, FitConfig, Widths), {}),
         (Distillation, (DistillConfig, RayOptions), {"worker_cpus": "cpus"}),
         (BulkStylization, (BucketJob, RunOptions), {}),
+        (Drift, (DriftPolicy,), {}),
     ],
 )
 def test_a_form_says_of_each_field_what_its_dataclass_says(model, classes, renamed):

@@ -1,0 +1,1 @@
+"""Drift is measured: as a Prefect task (`stage`), against what earlier runs left (`before`)."""
