@@ -15,6 +15,7 @@ from torch import Tensor
 
 from pcakd.eigenbases.options import Extraction
 from pcakd.eigenbases.pca import Moments
+from pcakd.stylize.engine.precision import full_float32
 from pcakd.teacher import Teacher
 
 CONSTANT, TOO_SMALL = "constant-colour", "too-small"
@@ -94,7 +95,7 @@ def feature_batches(
     for _, same_size in groupby(cuts, key=lambda cut: cut.rgb.shape):
         while batch := list(islice(same_size, size)):
             photos = to_tensor([cut.rgb for cut in batch], device)
-            with torch.backends.cudnn.flags(allow_tf32=False):
+            with full_float32():
                 features = teacher.features(photos)
             yield batch, features
 

@@ -9,6 +9,8 @@ auto  for VGG, on devices that are fast at bfloat16, bfloat16 in encoder blocks 
 docs/performance.md states the measured distances.
 """
 
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Literal
 
@@ -51,3 +53,16 @@ def fast_bfloat16(device: torch.device) -> bool:
         return torch.cuda.is_bf16_supported(including_emulation=False)
     capabilities = torch.cpu.get_capabilities()
     return bool(capabilities.get("avx512_bf16") or capabilities.get("amx_bf16"))
+
+
+@contextmanager
+def full_float32() -> Iterator[None]:
+    """Float32 convolutions in here are float32 on a GPU, too: cuDNN's own default rounds their inputs to TF32."""
+    # All of a switch's values are set at once, and its default for `enabled` is False.
+    with torch.backends.cudnn.flags(
+        enabled=torch.backends.cudnn.enabled,
+        benchmark=torch.backends.cudnn.benchmark,
+        deterministic=torch.backends.cudnn.deterministic,
+        allow_tf32=False,
+    ):
+        yield

@@ -14,7 +14,7 @@ from pcakd.student.network import LEVELS, Student
 from pcakd.stylize.engine.folding import Network
 from pcakd.stylize.engine.memory import BASE, LARGE, STRIP_BYTES, choose_stored, default_limit, return_freed_memory
 from pcakd.stylize.engine.moments import PixelMoments, moments, sum_moments
-from pcakd.stylize.engine.precision import PRECISIONS, Precision, precisions
+from pcakd.stylize.engine.precision import PRECISIONS, Precision, full_float32, precisions
 from pcakd.stylize.engine.regions import Matched, Regions, padded_weights
 from pcakd.stylize.engine.rows import WHITE, PhotoRows, Rows, Stored
 from pcakd.stylize.masks import Mask
@@ -317,7 +317,7 @@ def _attempt(
     share = 1.0
     while True:
         try:
-            with torch.inference_mode():
+            with torch.inference_mode(), full_float32():
                 return work(_Run(student, photo, settings or EngineSettings(), share, visible))
         except torch.OutOfMemoryError:
             if share < 1 / 60:
