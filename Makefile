@@ -68,6 +68,9 @@ bench: $(STAMP)  ## Measure speed and memory; results in build/benchmarks/ (BENC
 	$(BIN)/python -m benchmarks.looks $(LOOKS)
 	$(BIN)/python -m benchmarks.performance $(BENCH)
 
+gpu-check: $(STAMP)  ## Check and measure the GPU path, once, on a machine with a GPU (GPU_CHECK="--device cpu" checks the script)
+	$(BIN)/python -m benchmarks.gpu_check $(GPU_CHECK)
+
 lock: $(STAMP)  ## Renew requirements.lock from pyproject.toml
 	$(BIN)/uv pip compile pyproject.toml --extra pipeline --extra dev --constraint requirements.lock \
 		--python-version 3.11 --universal --no-header --no-annotate --no-emit-index-url --output-file requirements.lock --quiet
@@ -75,4 +78,4 @@ lock: $(STAMP)  ## Renew requirements.lock from pyproject.toml
 clean:  ## Remove the virtual environment and everything built
 	rm -rf $(VENV) build dist demo *.egg-info .pytest_cache .mypy_cache .ruff_cache
 
-.PHONY: help install demo models up restart down check format test-deps test test-fast bench lock clean
+.PHONY: help install demo models up restart down check format test-deps test test-fast bench gpu-check lock clean

@@ -11,7 +11,7 @@ from pcakd.distillation.grading import random_grade
 from pcakd.distillation.recipe import Recipe
 from pcakd.eigenbases.pca import Eigenbases, lift
 from pcakd.errors import UsageError
-from pcakd.evaluation.metrics import decibels
+from pcakd.evaluation.decibels import decibels
 from pcakd.student.network import LEVELS, Student
 from pcakd.teacher import Teacher
 

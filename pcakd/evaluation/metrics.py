@@ -1,6 +1,5 @@
 """Measures between photos, and between a photo and a style in teacher features."""
 
-import math
 from typing import NamedTuple
 
 import numpy as np
@@ -9,6 +8,7 @@ from skimage.color import deltaE_ciede2000, rgb2gray, rgb2lab
 from skimage.filters import gaussian, sobel
 from skimage.metrics import structural_similarity
 
+from pcakd.evaluation.decibels import decibels
 from pcakd.student.network import LEVELS
 from pcakd.stylize.engine import photo_tensor
 from pcakd.teacher import Teacher
@@ -16,18 +16,10 @@ from pcakd.teacher import Teacher
 SSIM_WINDOW = 7
 """Side of SSIM's window in pixels; smaller photos take the largest odd window that fits."""
 
-PSNR_CAP = 99.0
-"""What equal photos score, in dB."""
-
 
 def psnr(photo: np.ndarray, truth: np.ndarray) -> float:
-    """Peak signal-to-noise ratio in dB of uint8 H×W×3 against the truth; at most `PSNR_CAP`."""
+    """Peak signal-to-noise ratio in dB of uint8 H×W×3 against the truth; at most `PSNR_CAP` of `decibels`."""
     return decibels(float(np.mean((photo.astype(np.float64) - truth) ** 2)) / 255**2)
-
-
-def decibels(error: float) -> float:
-    """Peak signal-to-noise ratio of a mean squared error of values in [0, 1]; at most `PSNR_CAP`."""
-    return PSNR_CAP if error == 0 else min(PSNR_CAP, -10 * math.log10(error))
 
 
 def luminance_ssim(photo: np.ndarray, other: np.ndarray) -> float:

@@ -2,8 +2,8 @@ import numpy as np
 import pytest
 import torch
 
+from pcakd.evaluation.decibels import PSNR_CAP
 from pcakd.evaluation.metrics import (
-    PSNR_CAP,
     StyleLoss,
     ciede2000,
     delta_e76,
