@@ -1,7 +1,8 @@
 """An environment as `pip install pcakd` makes it: the built wheel, and the base dependencies alone.
 
-Nothing is fetched: the wheel is built and installed with the project's own pinned tools, and the packages that it
-requires without the `pipeline` extra are links to those of this environment. What the extra brings is truly absent.
+Nothing is fetched: sdist and wheel are built, and the wheel installed, with the project's own pinned tools, and the
+packages that it requires without the `pipeline` extra are links to those of this environment. What the extra brings is
+truly absent.
 """
 
 import os
@@ -19,7 +20,7 @@ from packaging.utils import canonicalize_name
 
 from tests.command import ROOT
 
-SOURCES = ("pcakd", "tasks", "flows", "pyproject.toml", "README.md", "LICENSE")
+SOURCES = ("pcakd", "tasks", "flows", "tests", "pyproject.toml", "MANIFEST.in", "README.md", "LICENSE")
 
 
 @dataclass(frozen=True)
@@ -52,9 +53,17 @@ class BaseInstall:
         )
 
 
-def make_base_install(folder: Path) -> BaseInstall:
-    """Build the wheel and install it into a new environment in `folder`."""
-    source, environment = folder / "source", BaseInstall(folder / "venv")
+@dataclass(frozen=True)
+class Built:
+    """What would be uploaded."""
+
+    sdist: Path
+    wheel: Path
+
+
+def build(folder: Path) -> Built:
+    """The sdist of a copy of this tree, and the wheel that is built from that sdist."""
+    source, dist = folder / "source", folder / "dist"
     source.mkdir(parents=True)
     for name in SOURCES:  # a copy: building leaves files behind, and would take up those of an earlier build
         path = ROOT / name
@@ -62,8 +71,14 @@ def make_base_install(folder: Path) -> BaseInstall:
             shutil.copytree(path, source / name, ignore=shutil.ignore_patterns("__pycache__"))
         else:
             shutil.copy(path, source / name)
-    _uv("build", "--wheel", "--no-build-isolation", "--python", sys.executable, "--out-dir", folder / "dist", source)
-    (wheel,) = (folder / "dist").glob("*.whl")
+    _uv("build", "--no-build-isolation", "--python", sys.executable, "--out-dir", dist, source)
+    (sdist,), (wheel,) = dist.glob("*.tar.gz"), dist.glob("*.whl")
+    return Built(sdist, wheel)
+
+
+def make_base_install(folder: Path) -> BaseInstall:
+    """Build the wheel and install it into a new environment in `folder`."""
+    environment, wheel = BaseInstall(folder / "venv"), build(folder).wheel
     venv.create(environment.folder, symlinks=True)
     _uv("pip", "install", "--no-deps", "--python", environment.python, wheel)
     (installed,) = (one for one in Distribution.discover(path=[str(environment.site)]) if one.name == "pcakd")
