@@ -64,6 +64,9 @@ VARIABLES = _table(
     Variable(name="PCAKD_MLFLOW_PORT", what="`make up`: port of the MLflow server", default="5000"),
     Variable(name="PCAKD_RAY_PORT", what="`make up`: port of the Ray head", default="6379"),
     Variable(
+        name="PCAKD_UI_PASSWORD", what="password of the page's user, `pcakd ui --user`", default="none", secret=True
+    ),
+    Variable(
         name="MLFLOW_TRACKING_URI",
         what="tracking server and model registry",
         default="a SQLite file in the workspace, or in PCAKD_HOME where the workspace is on S3",

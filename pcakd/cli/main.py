@@ -17,6 +17,7 @@ COMMANDS = {
     "stylize-video": ("pcakd.cli.stylize_video:stylize_video", "Give clips the style of a photo, without flicker."),
     "look": ("pcakd.cli.look:look_command", "Save what a style does to photos: as a LUT, or as a grid."),
     "apply": ("pcakd.cli.look:apply_command", "Give photos a saved look, or any .cube."),
+    "ui": ("pcakd.cli.ui:ui", "Open a page in the browser: see, tune, compare, hand over."),
     "evaluate": ("pcakd.cli.evaluate:evaluate", "Measure models on pairs and graded photos."),
     "s3-policy": ("pcakd.cli.s3_policy:s3_policy_command", "Print the S3 rights that a job needs, as IAM JSON."),
     "import-released": ("pcakd.cli.import_released:import_released", "Convert the paper's released model."),

@@ -41,11 +41,16 @@ style_option = click.option(
     type=click.Path(path_type=Path),
     help="Style photo, or a style saved by --save-style. Several are pooled into one style.",
 )
+weight_option = click.option(
+    "--weight", "weights", multiple=True, type=click.FloatRange(0), metavar="W",
+    help="How much each --style counts where several are pooled, in their order; not given: equal.",
+)  # fmt: skip
 
 
 @click.command()
 @contents_argument
 @style_option
+@weight_option
 @click.option(
     "--out",
     type=click.Path(path_type=Path),
@@ -83,6 +88,7 @@ style_option = click.option(
 def stylize(
     contents: tuple[Path, ...],
     styles: tuple[Path, ...],
+    weights: tuple[float, ...],
     out: Path | None,
     content_mask: Path | None,
     style_mask: Path | None,
@@ -109,6 +115,8 @@ def stylize(
         raise UsageError("--content-mask and --style-mask go together: give both or neither")
     if content_mask is not None and (len(contents) > 1 or len(styles) > 1):
         raise UsageError("masks belong to one content and one style photo; give one of each")
+    if weights and (len(weights) != len(styles) or not sum(weights)):
+        raise UsageError(f"--weight is given {len(weights)} times for {len(styles)} styles: give one each, or none")
     options, writing = chosen(StylizeOptions, declared), chosen(WriteOptions, declared)
     choice, limits = chosen(ModelChoice, declared), chosen(MachineLimits, declared)
     contents, names, left_out = find_photos(contents)
@@ -119,7 +127,7 @@ def stylize(
     task = _Task(
         load_stylizer(choice, limits), options, writing, max_pixels or max_pixels_default(), resize_like_authors
     )
-    style = task.style(styles, style_mask, saved=save_style is not None)
+    style = task.style(styles, weights, style_mask, saved=save_style is not None)
     if save_style:
         if not hasattr(style, "save"):
             raise UsageError("--save-style saves a style without masks")
@@ -164,21 +172,22 @@ class _Task:
         photo = read_photo(path, max_pixels=self.max_pixels, convert_profile=not self.like_authors, **kept)
         return resize_like_authors(photo, self.stylizer.student.spec.multiple) if self.like_authors else photo
 
-    def style(self, photos: tuple[Path, ...], mask: Path | None, *, saved: bool) -> "Style | MaskedStyle":
+    def style(
+        self, photos: tuple[Path, ...], weights: tuple[float, ...], mask: Path | None, *, saved: bool
+    ) -> "Style | MaskedStyle":
         """The style of all style photos together, or of one and its mask; saved: fit for every way to render."""
         from pcakd.stylize.style import Style, mix_styles
 
         if mask is not None:
             return self.stylizer.masked_style(read_photo(photos[0], max_pixels=self.max_pixels), mask)
         render = "auto" if saved else self.stylizer.rendering(self.options)
-        return mix_styles(
-            [
-                Style.load(path)
-                if path.suffix == ".safetensors"
-                else self.stylizer.style(self.read(path), render=render)
-                for path in photos
-            ]
-        )
+        styles = [
+            Style.load(path) if path.suffix == ".safetensors" else self.stylizer.style(self.read(path), render=render)
+            for path in photos
+        ]
+        if weights:
+            styles = [replace(style, weight=weight) for style, weight in zip(styles, weights, strict=True)]
+        return mix_styles(styles)
 
     def stylize(
         self, content: Path, target: Path, style: "Style | MaskedStyle", mask: Path | None, look: "Look | None"
