@@ -18,7 +18,7 @@ class BusyError(TransientError):
     """A lane with too much waiting in it."""
 
 
-class SupersededError(UsageError):
+class OvertakenError(UsageError):
     """Work that was given up before its turn, because the same page has asked for something newer."""
 
 
@@ -36,7 +36,7 @@ class Lane:
     async def do(self, work: Callable[[], T], *, whose: str | None = None) -> T:
         """The result of `work`, once its turn has come.
 
-        whose: of several with one name only the newest is done. Raises BusyError, SupersededError, what `work` raises.
+        whose: of several with one name only the newest is done. Raises BusyError, OvertakenError, what `work` raises.
         """
         self.check_room()
         ticket = next(self._tickets)
@@ -45,7 +45,7 @@ class Lane:
 
         def turn() -> T:
             if whose is not None and self._latest.get(whose, ticket) != ticket:
-                raise SupersededError("a newer request of this page took its place")
+                raise OvertakenError("a newer request of this page took its place")
             return work()
 
         self.waiting += 1

@@ -24,7 +24,7 @@ from pcakd.ui.full import FullFiles
 from pcakd.ui.gallery import EXAMPLES, Gallery, example, thumb
 from pcakd.ui.guard import UPLOADS, Guard, TooLargeError
 from pcakd.ui.kept import Kept, KeptPhoto
-from pcakd.ui.lane import Lane, SupersededError
+from pcakd.ui.lane import Lane, OvertakenError
 from pcakd.ui.options import PageOptions
 from pcakd.ui.services import PageServices, needed, open_services
 from pcakd.ui.setting import Setting, checked_model, knobs, read_setting
@@ -292,7 +292,7 @@ def told(error: Exception) -> tuple[int, str]:
             return 404, str(error)
         case TooLargeError():
             return 413, str(error)
-        case SupersededError():
+        case OvertakenError():
             return 409, str(error)
         case UsageError():
             return 400, str(error)
