@@ -84,7 +84,7 @@ class Kept:
             name=name,
             place=place or name,
             path=path,
-            screen=to_longest_side(replace(photo, frames=()), SCREEN),
+            screen=_writable(to_longest_side(replace(photo, frames=()), SCREEN)),
             size=photo.size,
             notes=notes,
         )
@@ -157,3 +157,8 @@ def file_name(name: str) -> str:
 
 def _pixels(photo: Photo) -> int:
     return sum(page.rgb.size // 3 * page.rgb.itemsize for page in photo.pages)
+
+
+def _writable(photo: Photo) -> Photo:
+    """Pillow's arrays are read-only, which PyTorch warns of."""
+    return photo if photo.rgb.flags.writeable else replace(photo, rgb=photo.rgb.copy())

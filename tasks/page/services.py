@@ -25,7 +25,7 @@ class PipelineServices:
 
     def models(self) -> list[str]:
         """Champions and challengers first, then every version, the newest first."""
-        from tasks.registry.register import translated
+        from tasks.registry.versions import translated
         from tasks.tracking.store import client_for, sqlite_file
 
         database = sqlite_file(self.settings.tracking_uri)
