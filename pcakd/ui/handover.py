@@ -78,8 +78,6 @@ def job_values(setting: Setting, source: str, dest: str, styles: Sequence[str] |
     """
     if setting.masks:
         raise UsageError("painted regions belong to one photo, and a bulk job has many: clear them first")
-    if setting.same_look:
-        raise UsageError("a bulk job gives each photo its own look; for one look of all take the .cube")
     if not source or not dest:
         raise UsageError("say where the photos of the job are, and where its results go")
     values: dict[str, Any] = {"source": source, "dest": dest, "styles": list(styles or _places(setting.styles))}
@@ -87,6 +85,8 @@ def job_values(setting: Setting, source: str, dest: str, styles: Sequence[str] |
         values["combine"] = "mix"
         if setting.weighted:
             values["weights"] = list(setting.weights)
+    if setting.same_look:
+        values["look"] = "shared"
     values |= {"model": setting.model} | changed(setting) | changed_writing(setting)
     BucketJob(**values)
     return values
