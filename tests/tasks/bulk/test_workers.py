@@ -192,6 +192,7 @@ def stylize():
     """The actor's work without Ray."""
     worker = Stylize.__new__(Stylize)
     worker.stylizer = Stylizer(random_checkpoint(), device="cpu")
+    worker.looks = {}
     worker.styles = {"s": worker.stylizer.style(photograph(2))}
     return worker
 
