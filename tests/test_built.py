@@ -45,7 +45,9 @@ def shipped() -> set[str]:
     """The packages' files as the repository has them."""
     folders = ("pcakd", "tasks", "flows")
     paths = [path for folder in folders for path in (ROOT / folder).rglob("*") if path.is_file()]
-    kept = [path for path in paths if path.suffix in (".py", ".j2", ".toml", ".md", ".safetensors")]
+    kept = [
+        path for path in paths if path.suffix in (".py", ".j2", ".js", ".css", ".svg", ".toml", ".md", ".safetensors")
+    ]
     return {str(path.relative_to(ROOT)) for path in kept}
 
 
