@@ -30,8 +30,10 @@ def test_a_users_mistake_is_one_error_line_and_the_states_message(deployments, t
     assert state["type"] == "FAILED"
     assert words in state["message"]
     deployments.wait(lambda: re.search(r"Finished in state Failed\('(Flow run|Validation)", log()))
-    told = [line for line in log().splitlines() if "| ERROR " in line]
+    # Of the run alone: a busy worker tells of its own connection, too.
+    told = [line for line in log().splitlines() if "| ERROR " in line and ("Flow run" in line or "engine" in line)]
     assert len(told) == 1
     assert words in told[0]
-    assert "Traceback" not in log()
-    assert sum(record["level"] >= ERROR for record in deployments.records(run)) <= 1
+    records = deployments.records(run)
+    assert not [record for record in records if "Traceback" in record["message"]]
+    assert sum(record["level"] >= ERROR for record in records) <= 1
