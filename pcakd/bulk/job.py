@@ -209,7 +209,7 @@ def look_up(job: BucketJob) -> Resolved:
     """
     from pcakd.student.checkpoint import load_checkpoint
 
-    photos = {name: tuple(map(_style_photo, style.photos)) for name, style in job.style_specs().items()}
+    photos = {name: tuple(map(style_photo, style.photos)) for name, style in job.style_specs().items()}
     checkpoint = load_checkpoint(job.model)
     return Resolved(
         job=job,
@@ -221,7 +221,9 @@ def look_up(job: BucketJob) -> Resolved:
     )
 
 
-def _style_photo(place: str) -> bytes:
+def style_photo(place: str) -> bytes:
+    """The content of a style photo at a local path or s3:// address. Raises PhotoError for what is none, and what
+    `read_place` raises."""
     data = read_place(place)
     read_photo(data, name=shown(place))  # what is wrong with it is said now, not after a million objects are listed
     return data

@@ -6,13 +6,15 @@ trainer.run()
 student = trainer.student()
 """
 
-import importlib
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
+
+from pcakd.lazy import lazy_names
 
 if TYPE_CHECKING:
     from pcakd.distillation.data import Cached, Crops, FolderPhotos, PhotoSet
     from pcakd.distillation.recipe import Phase, Recipe, builtin_recipes, load_recipe
-    from pcakd.distillation.trainer import Diverged, StepReport, Trainer, Workers
+    from pcakd.distillation.trainer import Diverged, StepReport, Trainer
+    from pcakd.distillation.workers import Workers
 
 __all__ = [
     "Cached",
@@ -29,16 +31,12 @@ __all__ = [
     "load_recipe",
 ]
 
-_HOMES = {
-    "data": ("Cached", "Crops", "FolderPhotos", "PhotoSet"),
-    "recipe": ("Phase", "Recipe", "builtin_recipes", "load_recipe"),
-    "trainer": ("Diverged", "StepReport", "Trainer", "Workers"),
-}
-
-
-def __getattr__(name: str) -> Any:
-    # PyTorch takes seconds to import; a mistake in an option must not wait for it.
-    for module, names in _HOMES.items():
-        if name in names:
-            return getattr(importlib.import_module(f"pcakd.distillation.{module}"), name)
-    raise AttributeError(f"module 'pcakd.distillation' has no attribute {name!r}")
+__getattr__ = lazy_names(
+    __name__,
+    {
+        "data": ("Cached", "Crops", "FolderPhotos", "PhotoSet"),
+        "recipe": ("Phase", "Recipe", "builtin_recipes", "load_recipe"),
+        "trainer": ("Diverged", "StepReport", "Trainer"),
+        "workers": ("Workers",),
+    },
+)

@@ -20,7 +20,8 @@ from pcakd.distillation.data import PhotoSet
 from pcakd.distillation.recipe import Recipe, load_recipe
 from pcakd.distillation.report import before_after, loss_curves
 from pcakd.distillation.shards import open_photos
-from pcakd.distillation.trainer import Diverged, StepReport, Trainer, Workers
+from pcakd.distillation.trainer import Diverged, StepReport, Trainer
+from pcakd.distillation.workers import Workers
 from pcakd.drift.measures import aligned, comparable
 from pcakd.eigenbases.files import eigenbases_digest, eigenbases_from
 from pcakd.eigenbases.pca import Eigenbases

@@ -13,7 +13,7 @@ import json
 import math
 import time
 from collections.abc import Callable
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, replace
 from typing import Any
 
 import torch
@@ -26,6 +26,7 @@ from pcakd.distillation.objective import Batch, Objective
 from pcakd.distillation.recipe import Phase, Recipe
 from pcakd.distillation.validation import Validation
 from pcakd.distillation.whitening import WhitenedConv2d, convolutions, folded, whiten
+from pcakd.distillation.workers import Workers
 from pcakd.eigenbases.pca import Eigenbases
 from pcakd.errors import CheckpointError, FatalError, UsageError
 from pcakd.student.network import Student, StudentSpec
@@ -40,20 +41,6 @@ PATIENCE = 20
 
 class Diverged(FatalError):
     """The loss ran away; the trainer holds the last good state."""
-
-
-@dataclass(frozen=True, kw_only=True)
-class Workers:
-    """This process among those that train together."""
-
-    rank: int = 0
-    """Number of this process, from 0."""
-    size: int = 1
-    """Number of processes; the rows of a batch are dealt out to them in turn."""
-    wrap: Callable[[nn.Module], nn.Module] = field(default=lambda module: module)
-    """Makes gradients the mean over processes: DistributedDataParallel."""
-    mean: Callable[[Tensor], Tensor] = field(default=lambda tensor: tensor)
-    """Mean of a tensor over processes."""
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -4,12 +4,9 @@ import base64
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from jinja2 import Environment, PackageLoader, StrictUndefined
-from markupsafe import Markup
-
+from pcakd.bulk.report.template import page_environment
 from pcakd.photos.outcomes import NO_FAILURES
 from pcakd.shadow.compare import JUST_SEEN, MEASURES, WHO, Case
-from pcakd.storage.base import shown
 
 ROWS = 500
 """Cases in the page's table; all are in shadow.json."""
@@ -18,25 +15,21 @@ ROWS = 500
 def page(facts: Mapping[str, Any], worst: Sequence[Case], cases: Sequence[Mapping[str, Any]]) -> bytes:
     """facts: title, champion, challenger, source, styles, options, summary, status; worst: with pictures; cases: all,
     in the order of the table."""
-    environment = Environment(
-        loader=PackageLoader("pcakd.shadow", "."),
-        autoescape=True,
-        undefined=StrictUndefined,
-        trim_blocks=True,
-        lstrip_blocks=True,
-        finalize=lambda value: shown(value) if isinstance(value, str) and not isinstance(value, Markup) else value,
-    )
     good = [one for one in cases if one["status"] in NO_FAILURES]
-    text = environment.get_template("shadow.html.j2").render(
-        **facts,
-        models={one: facts[one] for one in WHO},
-        worst=[(case, [_address(picture) for picture in case.pictures]) for case in worst],
-        table=good[:ROWS],
-        left=max(0, len(good) - ROWS),
-        failed=[one for one in cases if one["status"] not in NO_FAILURES],
-        measures=MEASURES,
-        who=WHO,
-        just_seen=JUST_SEEN,
+    text = (
+        page_environment("pcakd.shadow")
+        .get_template("shadow.html.j2")
+        .render(
+            **facts,
+            models={one: facts[one] for one in WHO},
+            worst=[(case, [_address(picture) for picture in case.pictures]) for case in worst],
+            table=good[:ROWS],
+            left=max(0, len(good) - ROWS),
+            failed=[one for one in cases if one["status"] not in NO_FAILURES],
+            measures=MEASURES,
+            who=WHO,
+            just_seen=JUST_SEEN,
+        )
     )
     return text.encode()
 

@@ -12,7 +12,8 @@ from typing import Any
 
 from pcakd.distillation.config import DistillConfig
 from pcakd.distillation.job import Job, describe, prepare, save_results
-from pcakd.distillation.trainer import Diverged, StepReport, Trainer, Workers
+from pcakd.distillation.trainer import Diverged, StepReport, Trainer
+from pcakd.distillation.workers import Workers
 from pcakd.errors import FatalError, TransientError, UsageError
 from tasks.cluster.attach import cluster_cpus, cluster_gpus, ray_cluster
 from tasks.distillation.config import RayOptions

@@ -6,9 +6,9 @@
 A checkpoint is registered under `pcakd-vgg` or `pcakd-mobilenet`, by its backbone.
 """
 
-import importlib
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
+from pcakd.lazy import lazy_names
 from pcakd.student.address import register_resolver
 
 if TYPE_CHECKING:
@@ -49,35 +49,25 @@ __all__ = [
     "roll_back",
 ]
 
-_HOMES = {
-    "Incumbents": "champion",
-    "champion_of": "champion",
-    "incumbents_of": "champion",
-    "pin": "champion",
-    "promote": "champion",
-    "promote_by_hand": "champion",
-    "reject": "champion",
-    "roll_back": "champion",
-    "AXES": "gate",
-    "Decision": "gate",
-    "Floors": "gate",
-    "Gate": "gate",
-    "Rivals": "gate",
-    "decide": "gate",
-    "Move": "history",
-    "Standing": "history",
-    "Registered": "versions",
-    "register": "versions",
-    "resolve_model": "resolve",
-}
-"""Name → its module, imported when the name is asked for: a command tells mistakes before PyTorch is loaded."""
-
-
-def __getattr__(name: str) -> Any:
-    if name not in _HOMES:
-        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
-    return getattr(importlib.import_module(f"{__name__}.{_HOMES[name]}"), name)
-
+__getattr__ = lazy_names(
+    __name__,
+    {
+        "champion": (
+            "Incumbents",
+            "champion_of",
+            "incumbents_of",
+            "pin",
+            "promote",
+            "promote_by_hand",
+            "reject",
+            "roll_back",
+        ),
+        "gate": ("AXES", "Decision", "Floors", "Gate", "Rivals", "decide"),
+        "history": ("Move", "Standing"),
+        "versions": ("Registered", "register"),
+        "resolve": ("resolve_model",),
+    },
+)
 
 # `Stylizer.load("models:/...")` works in a script that imports this package.
 register_resolver("models", "tasks.registry.resolve:resolve_model")

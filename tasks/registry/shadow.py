@@ -7,7 +7,7 @@ from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import TYPE_CHECKING, Any
 
-from pcakd.bulk.job import read_place
+from pcakd.bulk.job import read_place, style_photo
 from pcakd.errors import UsageError
 from pcakd.fields import chosen, declared
 from pcakd.photos.images import read_photo
@@ -61,7 +61,7 @@ def shadow_stage(session: Session, **options: Any) -> StageResult:
     job = chosen(ShadowJob, options)
     with TemporaryDirectory(prefix="pcakd-shadow-") as folder:
         models = {who: load_checkpoint(_fetched(name, Path(folder))) for who, name in _names(job).items()}
-        styles = {name: _style_photos(spec.photos) for name, spec in job.style_specs().items()}
+        styles = {name: tuple(map(style_photo, spec.photos)) for name, spec in job.style_specs().items()}
         source = open_storage(job.source)
         source.check()
         photos = choose(source, job)
@@ -145,13 +145,6 @@ def _fetched(model: str, folder: Path) -> str:
     path = folder / f"{sha256_hex(model.encode())[:8]}-{model.rpartition('/')[2]}"
     path.write_bytes(read_place(model))
     return str(path)
-
-
-def _style_photos(places: tuple[str, ...]) -> tuple[bytes, ...]:
-    photos = tuple(read_place(place) for place in places)
-    for place, data in zip(places, photos, strict=True):
-        read_photo(data, name=shown(place))
-    return photos
 
 
 def _options(job: ShadowJob) -> dict[str, Any]:

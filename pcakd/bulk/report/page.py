@@ -6,14 +6,13 @@ from datetime import UTC, datetime
 from typing import Any
 from urllib.parse import quote
 
-from jinja2 import Environment, PackageLoader, StrictUndefined
 from markupsafe import Markup
 
 from pcakd.bulk.report.charts import Column, Share, columns, share_bar
 from pcakd.bulk.report.sample import Example, Picture
+from pcakd.bulk.report.template import page_environment
 from pcakd.bulk.schema import STEPS
 from pcakd.photos.outcomes import BULK_STATUSES, LEFT_OUT, OK, PENDING
-from pcakd.storage.base import shown
 from pcakd.units import shown_bytes
 
 TO_DEST = "../" * 5
@@ -33,14 +32,7 @@ def render(
     slowest: Sequence[dict[str, Any]],
 ) -> str:
     """The page. report: as report.json has it; failures: status → the first failed rows; slowest: rows with total_s."""
-    environment = Environment(
-        loader=PackageLoader("pcakd.bulk.report", "."),
-        autoescape=True,
-        undefined=StrictUndefined,
-        trim_blocks=True,
-        lstrip_blocks=True,
-        finalize=_printable,
-    )
+    environment = page_environment("pcakd.bulk.report")
     environment.filters |= {
         "number": lambda value: f"{value:,}",
         "size": shown_bytes,
@@ -107,11 +99,6 @@ def percent(part: float, whole: float) -> str:
     if part == whole:
         return "100 %"
     return f"{min(99.9, max(0.1, 100 * part / whole)):.1f} %"
-
-
-def _printable(value: Any) -> Any:
-    """Control characters and those that turn the direction of text become visible escapes."""
-    return shown(value) if isinstance(value, str) and not isinstance(value, Markup) else value
 
 
 def _status_bar(totals: dict[str, Any]) -> Markup:
