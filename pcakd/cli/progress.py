@@ -52,11 +52,16 @@ def progress(word: str, total: int) -> Iterator[Callable[[int], None]]:
         def advance(count: int) -> None:
             nonlocal done
             done += count
-            seconds = time.monotonic() - started
-            display.show(done, total, how_far(done, total, word, rate=done / seconds if seconds > 0 else None))
+            display.show(done, total, how_far(done, total, word, rate=rate_since(started, done)))
 
         display.show(0, total, how_far(0, total, word))
         yield advance
+
+
+def rate_since(started: float, done: int) -> float | None:
+    """Things a second since a time of `time.monotonic`; None in the first second, which says nothing of the rest."""
+    seconds = time.monotonic() - started
+    return done / seconds if seconds >= 1 else None
 
 
 def how_far(done: int, total: int, word: str, *, failed: int = 0, rate: float | None = None) -> str:

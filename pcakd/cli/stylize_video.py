@@ -10,7 +10,7 @@ import click
 
 from pcakd.cli.look import pooled_style
 from pcakd.cli.options import field_option, field_options
-from pcakd.cli.progress import how_far, open_display
+from pcakd.cli.progress import how_far, open_display, rate_since
 from pcakd.cli.stylize import load_stylizer, style_option
 from pcakd.errors import EXIT_PARTIAL, PcakdError, UsageError
 from pcakd.fields import chosen
@@ -90,9 +90,8 @@ def _frame_progress(clip: Path) -> Iterator[Callable[[str, int, int | None], Non
             nonlocal doing, started
             if what != doing:
                 doing, started = what, time.monotonic()
-            seconds = time.monotonic() - started
             whole = max(done, total or done)
-            words = how_far(done, whole, "frames", rate=done / seconds if seconds > 0 else None)
+            words = how_far(done, whole, "frames", rate=rate_since(started, done))
             display.show(done, whole, f"{clip.name}: {what}, {words}")
 
         yield told
