@@ -10,7 +10,7 @@ from pcakd.cli.extra import PACKAGES
 from pcakd.errors import TransientError, UsageError
 from pcakd.storage import open_storage, sha256_hex
 from pcakd.ui.services import Elsewhere, PageServices
-from tasks.settings import Settings, quiet_environment
+from tasks.settings import Settings, quiet_environment, shown_uri
 
 DEPLOYMENT = "stylize-bucket/bulk"
 VOTES = "votes.json"
@@ -55,7 +55,6 @@ class PipelineServices:
     def save_votes(self, votes: Sequence[Mapping[str, Any]]) -> Elsewhere:
         """A run of its own in MLflow with the table `votes.json`, as `mlflow.load_table` reads it, and the counts."""
         from tasks.tracking import open_tracker
-        from tasks.tracking.tracker import shown_uri
 
         table = {"columns": list(COLUMNS), "data": [[vote[name] for name in COLUMNS] for vote in votes]}
         models = sorted({vote[side] for vote in votes for side in ("left", "right")})
@@ -66,16 +65,11 @@ class PipelineServices:
             run.tags({"mlflow.loggedArtifacts": json.dumps([{"path": VOTES, "type": "table"}])})
             run.file(VOTES, json.dumps(table).encode())
             found = run.mlflow_run()
+            page = run.page() if found else None
         where = shown_uri(self.settings.tracking_uri)
         if found is None:
             return Elsewhere(f"{len(votes)} votes, kept here until MLflow at {where} answers", "")
-        link = f"{where}/#/experiments/{self._experiment()}/runs/{found}" if where.startswith("http") else ""
-        return Elsewhere(f"run {found} in {where}", link)
-
-    def _experiment(self) -> str:
-        from tasks.tracking.store import prepare_store
-
-        return prepare_store(self.settings.tracking_uri, self.settings.experiment)
+        return Elsewhere(f"run {found} in {where}", page.url if page else "")
 
 
 def open_services() -> PageServices | None:
