@@ -26,12 +26,14 @@ STAGES = ("shards", "eigenbases", "students", "evaluations")
 class Pipeline:
     """Runs of one pipeline in one workspace."""
 
-    def __init__(self, folder: Path, prefect: str, assets: Path, *, tracking_uri: str = "", steps: int = 4) -> None:
+    def __init__(
+        self, folder: Path, prefect: str, ray: str, assets: Path, *, tracking_uri: str = "", steps: int = 4
+    ) -> None:
         self.folder, self.workspace = folder, folder / "workspace"
         self.environment = {
             "PREFECT_API_URL": prefect,
+            "RAY_ADDRESS": ray,
             "PCAKD_HOME": str(folder / "home"),
-            "PCAKD_NUM_CPUS": "2",
             "OMP_NUM_THREADS": "1",
             "MLFLOW_TRACKING_URI": tracking_uri,
         }
@@ -73,8 +75,10 @@ class Pipeline:
         return MlflowClient(self.settings.tracking_uri).search_model_versions("name = 'pcakd-mobilenet'")
 
 
-def test_killed_at_every_stage_boundary_and_in_training_it_goes_on_and_registers_one_version(tmp_path, prefect, assets):
-    pipeline = Pipeline(tmp_path, prefect, assets, steps=60)
+def test_killed_at_every_stage_boundary_and_in_training_it_goes_on_and_registers_one_version(
+    tmp_path, prefect, ray_cluster, assets
+):
+    pipeline = Pipeline(tmp_path, prefect, ray_cluster, assets, steps=60)
     written: dict[str, tuple] = {}
 
     def finished(stage: str) -> list[Path]:
@@ -111,8 +115,8 @@ def test_killed_at_every_stage_boundary_and_in_training_it_goes_on_and_registers
     assert "misses a floor: across " in pipeline.versions()[0].description  # so few steps make no champion
 
 
-def test_two_runs_at_once_both_end_well_and_every_stage_is_made_once(tmp_path, prefect, assets):
-    pipeline = Pipeline(tmp_path, prefect, assets)
+def test_two_runs_at_once_both_end_well_and_every_stage_is_made_once(tmp_path, prefect, ray_cluster, assets):
+    pipeline = Pipeline(tmp_path, prefect, ray_cluster, assets)
     runs = [pipeline.start(), pipeline.start()]
     for process in runs:
         assert process.wait(900) == 0, pipeline.log.read_text()[-3000:]
@@ -123,11 +127,11 @@ def test_two_runs_at_once_both_end_well_and_every_stage_is_made_once(tmp_path, p
     assert len(pipeline.versions()) == 1
 
 
-def test_mlflow_stopped_in_training_costs_neither_metrics_nor_model(tmp_path, prefect, assets):
+def test_mlflow_stopped_in_training_costs_neither_metrics_nor_model(tmp_path, prefect, ray_cluster, assets):
     server = MlflowServer(tmp_path)
     server.start()
     try:
-        pipeline = Pipeline(tmp_path, prefect, assets, tracking_uri=server.uri, steps=60)
+        pipeline = Pipeline(tmp_path, prefect, ray_cluster, assets, tracking_uri=server.uri, steps=60)
         process = pipeline.start()
         wait_until(lambda: pipeline.files("students/*/student.state.pt"), process, pipeline.log)
         server.stop()

@@ -17,6 +17,7 @@ import pytest
 
 from pcakd.errors import PcakdError
 from pcakd.storage import Storage, open_storage
+from tasks.bulk.pipeline import BLOCK_ITEMS
 from tests.corpus import Sample, bad_photos, good_photos, jpeg
 from tests.servers.fault_proxy import FaultProxy, Rule, fault_proxy
 from tests.tasks.bulk import jobs
@@ -140,14 +141,14 @@ def kill_a_worker(root: int) -> None:
 
 
 def test_through_faults_and_kills_every_object_ends_once_and_whole(ceph, ceph_bucket, proxy, ray_cluster, tmp_path):
-    count = 2000
+    count = 700
     command = Command(tmp_path, ceph_bucket, proxy, count)
     for kind, probability in FAULTS.items():
         proxy.rules.append(Rule(kind, probability=probability, after=600))
     started = time.monotonic()
     written: list[int] = []
     # The first run on a Ray of its own, which must die with it.
-    for address, worker_at, driver_at in (("", 250, 500), (ray_cluster, 900, 1300)):
+    for address, worker_at, driver_at in (("", 100, 200), (ray_cluster, 320, 440)):
         process = command.start(ray=address)
         try:
             command.wait_for(lambda at=worker_at: len(command.puts()) >= at, process)
@@ -167,10 +168,10 @@ def test_through_faults_and_kills_every_object_ends_once_and_whole(ceph, ceph_bu
     again = [len(set(puts[:before]) & set(puts[before:])) for before in written]
     print(
         f"{count} objects in {seconds:.0f} s; faults {dict(Counter(kind for kind, _, _ in proxy.injected))}; results "
-        f"written again after each driver kill: {again}, {max(again) / count:.2%} of the objects at most; in all, with "
-        f"killed workers: {len(puts) - len(set(puts))}"
+        f"written again after each driver kill: {again}; in all, with killed workers: {len(puts) - len(set(puts))}"
     )
-    assert max(again) <= 0.05 * count
+    # What is made again is what was under way, however large the job: here a few blocks for each worker.
+    assert max(again) <= 6 * BLOCK_ITEMS
 
     # A second run lists, compares and reports: no photo is read or written, and a Ray could not even be reached.
     proxy.rules.clear()
@@ -195,7 +196,10 @@ def test_expired_credentials_an_interrupt_then_two_runs_at_once(ceph, ceph_bucke
     print(f"ended {time.monotonic() - since:.1f} s after the credentials expired")
     said = [line for line in command.log.read_text().splitlines() if line.startswith("pcakd: ")]
     assert len(said) == 1
-    assert re.search(r"refuses the credentials in the environment of .* \(ExpiredToken\)", said[0])
+    # A worker is named; whoever reads the line runs the driver.
+    assert re.search(
+        r"refuses the credentials( in the environment of the Ray worker on \S+)? \(ExpiredToken\)", said[0]
+    )
     assert "Traceback" not in command.log.read_text()
     proxy.rules.clear()
     snapshot = jobs.snapshot_of(command.dest)
