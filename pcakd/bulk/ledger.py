@@ -265,7 +265,7 @@ class _Making:
         check = CollisionCheck(self.ledger.dest, fold=self._folds())
         while chunk := list(islice(items, part_items)):
             for item in chunk:
-                check.add(item.output)
+                check.add(item.key, item.output)
             number = len(self.parts)
             self.parts.append(self._part(chunk))
             if self._storage is None and not self._is_the_twins(number):

@@ -49,7 +49,7 @@ def dry_run(resolved: Resolved, *, sample: int = 10) -> Plan:
             items += len(chunk)
             first.extend((item.key, item.style, item.output) for item in chunk[: sample - len(first)])
             for item in chunk:
-                check.add(item.output)
+                check.add(item.key, item.output)
                 if item.key != last:
                     last = item.key
                     tally.add(item.key, item.size)

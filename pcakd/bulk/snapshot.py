@@ -19,6 +19,7 @@ from pcakd.bulk.manifest import Manifest, ManifestRow, read_manifest_table
 from pcakd.bulk.naming import MAX_BYTES, output_key
 from pcakd.bulk.schema import FOLDER, ITEM_SCHEMA
 from pcakd.errors import UsageError
+from pcakd.photos.leftovers import is_left_out
 from pcakd.storage import LocalStorage, ObjectInfo, Storage, shown
 from pcakd.storage.keys import text
 
@@ -168,7 +169,10 @@ class CollisionCheck:
         self._parent_chunk: list[int] = []
         self._last_parent = ""
 
-    def add(self, output: str) -> None:
+    def add(self, key: str, output: str) -> None:
+        """An item's; what is left out by its name has no output that could be in the way."""
+        if is_left_out(key):
+            return
         output = self._folded(output)
         self._chunk.append(_hash(output))
         if self._folders and (parent := output.rpartition("/")[0]) != self._last_parent:
@@ -198,6 +202,8 @@ class CollisionCheck:
         parents: dict[str, Item] = {}
         pairs: list[tuple[Item, Item]] = []
         for item in items:
+            if is_left_out(item.key):
+                continue
             output = self._folded(item.output)
             if _hash(output) in suspects:
                 if output in seen:

@@ -1,14 +1,16 @@
-"""What lies beside photos and is none: systems' files, sidecars, texts, videos. By name alone, nothing is read."""
+"""What lies beside photos and is none: systems' files, sidecars, texts, videos, archives. Told by the name alone."""
 
 import re
 
 _TEXTS = r"txt|md|rtf|log|ini|db|csv|tsv|json|jsonl|xml|ya?ml|toml|html?|url|lnk|nomedia|parquet"
 _SIDECARS = r"xmp|aae|pp3|dop|on1|cos|nksc|lrcat|lrdata|ithmb|mie|vrd|arp|spd|acr|thm"
-_VIDEOS = r"mov|mp4|m4v|avi|3gp|mts|m2ts|mkv|webm|wav|mp3|m4a|aac"  # what phones and cameras write beside photos
-_PACKS = r"zip|gz|tar|7z|rar|sha256|md5|tmp|part|crdownload"
+_VIDEOS = r"mov|qt|mp4|m4v|avi|3gp|3g2|mts|m2ts|mkv|webm|mpe?g|m2v|wmv|asf|flv|vob|ogv|mxf|r3d|braw|insv|lrv|360"
+_SOUNDS = r"wav|mp3|m4a|aac|flac|ogg|oga|opus|wma|aiff?|amr|mid"
+_PACKS = r"zip|zipx|gz|tgz|bz2|tbz2?|xz|txz|zst|lz4|lzma|tar|7z|rar|cab|iso|dmg|pkg|apk|jar"
+_PASSING = r"sha1|sha256|md5|tmp|part|crdownload"
 _NAMES = {".ds_store", "thumbs.db", "desktop.ini", "ehthumbs.db", ".picasa.ini", "picasa.ini", ".nomedia", ".gitkeep"}
 _NAMES |= {".gitignore", ".localized", "icon\r", ".trashes", ".spotlight-v100", "zbthumbnail.info"}
-_SUFFIX = re.compile(rf"\.({_TEXTS}|{_SIDECARS}|{_VIDEOS}|{_PACKS})$", re.IGNORECASE)
+_SUFFIX = re.compile(rf"\.({_TEXTS}|{_SIDECARS}|{_VIDEOS}|{_SOUNDS}|{_PACKS}|{_PASSING})$", re.IGNORECASE)
 
 
 def is_left_out(key: str) -> bool:

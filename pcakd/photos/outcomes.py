@@ -45,7 +45,7 @@ _OF_AN_OBJECT = {
     TRUNCATED: "truncated or damaged",
     TOO_LARGE: "over the limit of pixels or bytes",
     ARCHIVED: "in an archive storage class: restore it first, then run again",
-    LEFT_OUT: "no photo, by its name: a system's file, a sidecar, a text, a video; no failure",
+    LEFT_OUT: "no photo, by its name: a system's file, a sidecar, a text, a video, an archive; no failure",
 }
 
 SHARD_STATUSES = {

@@ -130,6 +130,14 @@ def test_two_results_of_one_name_are_found_before_the_job_starts(places):
     assert dry_run(resolved(*places, styles=("x.jpg",), format="jpeg", template="{key}")).items == 5
 
 
+def test_a_video_beside_a_photo_is_not_in_the_way_of_its_result(tmp_path):
+    place = str(tmp_path / "in"), str(tmp_path / "out")
+    put(place[0], "IMG_1.HEIC", "IMG_1.MOV", "IMG_1.zip")
+    book = ledger(*place, styles=("x.jpg",), format="jpeg")
+    assert book.begin(open_storage(place[0])).item_count == 3
+    assert dry_run(resolved(*place, styles=("x.jpg",), format="jpeg")).items == 3
+
+
 def test_a_result_where_another_needs_a_folder_is_found_for_local_destinations(s3_server, tmp_path):
     bucket = s3_server.new_bucket()
     put(f"s3://{bucket}/in", "a.jpg", "a.jpg/b.jpg", "c.jpg")
@@ -143,7 +151,7 @@ def test_names_that_a_disk_takes_for_the_same_collide_there(tmp_path):
     for fold in (False, True):
         check = CollisionCheck(open_storage(tmp_path), fold=fold)
         for item in items:
-            check.add(item.output)
+            check.add(item.key, item.output)
         if fold:
             with pytest.raises(UsageError, match="would both be written"):
                 check.finish(lambda: iter(items))

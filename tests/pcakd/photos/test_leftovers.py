@@ -20,6 +20,12 @@ from pcakd.photos.leftovers import is_left_out
         "clip.MOV",
         "__MACOSX/a.jpg",
         "table.csv",
+        "GX010042.360",
+        "tour.mpeg",
+        "talk.flac",
+        "album.tar.bz2",
+        "album.tgz",
+        "disk.ISO",
     ],
 )
 def test_what_lies_beside_photos_is_left_out(key):
