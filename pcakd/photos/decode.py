@@ -14,12 +14,13 @@ from pcakd.errors import PhotoError
 from pcakd.photos import colour
 from pcakd.photos.colour import SRGB_PROFILE
 from pcakd.photos.containers import frame_numbers, further_pictures, identify, raw_kind, tiff_pages, webp_is_lossless
-from pcakd.photos.depth import bits_beyond, deep_samples, is_deep, is_in_deep_planes, to_8_bits, to_16_bits
+from pcakd.photos.depth import bits_beyond, deep_samples, is_deep, is_in_deep_planes, is_signed, to_8_bits, to_16_bits
 from pcakd.photos.icc import is_srgb
 from pcakd.photos.jpeg import without_end_marker
 from pcakd.photos.metadata import read_metadata, tiff_metadata
 from pcakd.photos.photo import Photo, Timing
 from pcakd.photos.plain_tiff import PlainTiff, plain_tiff, read_plain
+from pcakd.photos.png import says_more_behind
 
 # JPEG stands for MPO, too: Pillow has no opener of that name.
 _READABLE = ["JPEG", "PNG", "WEBP", "TIFF", "GIF", "BMP", "PPM", "AVIF", "JPEG2000"]
@@ -112,6 +113,8 @@ def _decode_frame(data: bytes, image: Image.Image, number: int, reading: Reading
     if page is not None and page.planar and page.samples.itemsize == 2:
         # Pillow misreads planes of 16 bits.
         return _deep_photo(image, data, read_plain(page), reading, page.orientation)
+    if page is not None and page.planar and page.colours == 1 and page.alpha:
+        return _plain_page(page, data, reading)  # nor does Pillow know grey and alpha in planes
     if image.format == "JPEG2000" and (bits := bits_beyond(image, data)):
         # Pillow rounds before it cuts to 8 bits: what is nearly white comes out black.
         raise PhotoError(
@@ -126,7 +129,9 @@ def _decode_frame(data: bytes, image: Image.Image, number: int, reading: Reading
             reason="unsupported",
         )
     if is_deep(image):
-        return _deep_photo(image, data, deep_samples(again), reading, _orientation(image))
+        if image.format == "PNG" and says_more_behind(data):
+            image.load()
+        return _deep_photo(image, data, deep_samples(again), reading)
     try:
         image.load()
     except OSError:
@@ -146,7 +151,10 @@ def open_image(data: bytes) -> ImageFile.ImageFile:
     """`Image.open` without Pillow's process-wide bomb limit, which raises at 179 million pixels."""
     limit, Image.MAX_IMAGE_PIXELS = Image.MAX_IMAGE_PIXELS, None
     try:
-        return Image.open(io.BytesIO(data), formats=_READABLE)
+        image = Image.open(io.BytesIO(data), formats=_READABLE)
+        if is_signed(image):
+            raise UnidentifiedImageError("signed samples")  # their range is anybody's guess
+        return image
     except UnidentifiedImageError:
         if not _register_heif(data):
             raise
@@ -225,7 +233,7 @@ def photo_from_image(image: Image.Image, reading: Reading, data: bytes = b"") ->
     with decoder_errors(reading.name, data):
         check_pixels(image.width, image.height, reading.name, reading.max_pixels)
         if image.mode.startswith("I") or image.mode == "F":
-            return _deep_photo(image, data, deep_samples(lambda: image), reading, _orientation(image))
+            return _deep_photo(image, data, deep_samples(lambda: image), reading)
         found = read_metadata(image, data)
         colours = colour.told(image, data, found.adobe_rgb, reading.name) if reading.profiles else colour.ToldColours()
         encoding = "JPEG" if image.format == "MPO" else image.format
@@ -262,10 +270,12 @@ def _deep_photo(
     data: bytes,
     samples: tuple[np.ndarray, np.ndarray | None],
     reading: Reading,
-    orientation: int,
+    orientation: int | None = None,
 ) -> Photo:
-    """Of (colours, alpha) as uint16, and the image that they belong to, which says the rest."""
+    """Of (colours, alpha) as uint16, and the image that they belong to, which says the rest: the orientation, too,
+    where it is not given."""
     found = read_metadata(image, data)
+    orientation = _orientation(image) if orientation is None else orientation
     told = colour.told(image, data, found.adobe_rgb, reading.name) if reading.profiles else colour.ToldColours()
     return _deep(samples, told, Photo(rgb=_NONE, metadata=found.metadata, format=image.format), reading, orientation)
 

@@ -11,7 +11,7 @@ from typing import Any
 import numpy as np
 from PIL import Image
 
-_BITS, _PHOTOMETRIC, _PLANES = 258, 262, 284
+_BITS, _PHOTOMETRIC, _PLANES, _SAMPLE_FORMAT = 258, 262, 284, 339
 
 _NATIVE = "L" if sys.byteorder == "little" else "B"
 
@@ -25,6 +25,12 @@ def is_deep(image: Image.Image) -> bool:
     if image.mode.startswith("I") or image.mode == "F":
         return True
     return wide_raw_mode(image) is not None or _is_grey_alpha(image) or _is_deep_pixmap(image)
+
+
+def is_signed(image: Image.Image) -> bool:
+    """Whether an opened image is a TIFF of signed samples."""
+    formats = getattr(image, "tag_v2", {}).get(_SAMPLE_FORMAT, ()) if image.format == "TIFF" else ()
+    return 2 in (formats if isinstance(formats, tuple) else (formats,))
 
 
 def is_in_deep_planes(image: Image.Image) -> bool:

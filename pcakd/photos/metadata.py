@@ -1,11 +1,13 @@
 """What a photo says beside its pixels, carried to its result: EXIF, XMP, IPTC, resolution, comment."""
 
 import struct
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 from PIL import Image
 
 from pcakd.photos.exif import Exif, FoundExif, read_exif
+from pcakd.photos.tags import open_tags
+from pcakd.photos.words import comment_of, described_by, unpack_blocks, xmp_in_gif
 from pcakd.photos.xmp import MOST_BYTES, clean_xmp
 
 _XMP_TAG, _IPTC_TAG, _PHOTOSHOP_TAG = 0x02BC, 0x83BB, 0x8649
@@ -41,10 +43,18 @@ class FoundMetadata:
 def read_metadata(image: Image.Image, data: bytes = b"") -> FoundMetadata:
     """Of an opened image (and its file's bytes, where there are any). Damaged parts are left out, never an error."""
     info = image.info
-    found = _exif_of(image, data)
     xmp, iptc = _bytes(info.get("xmp") or info.get("XML:com.adobe.xmp")), b""
     if image.format == "TIFF":
         xmp, iptc = _tiff_blocks(image, xmp)
+    if image.format == "PNG":
+        packed, resources = unpack_blocks(image)
+        xmp, iptc = xmp or packed, _iptc_of(resources)
+    if image.format == "GIF":
+        xmp = xmp_in_gif(data)
+    found = _exif_of(image, data)
+    exif = found.exif
+    if image.format == "PNG":
+        exif = replace(exif, main=described_by(info) | exif.main)
     resources = info.get("photoshop")
     if isinstance(resources, dict):
         iptc = _bytes(resources.get(_IPTC_RESOURCE)) or iptc
@@ -52,36 +62,42 @@ def read_metadata(image: Image.Image, data: bytes = b"") -> FoundMetadata:
         iptc = b""
     return FoundMetadata(
         PhotoMetadata(
-            exif=found.exif,
+            exif=exif,
             xmp=clean_xmp(xmp) if xmp else b"",
             iptc=iptc,
             resolution=_resolution(image) or found.resolution,
-            comment=_comment(info),
+            comment=comment_of(image),
         ),
         found.adobe_rgb,
     )
 
 
 def tiff_metadata(data: bytes) -> PhotoMetadata:
-    """Of a TIFF that Pillow does not open: its EXIF and resolution."""
-    found = read_exif(data)
-    return PhotoMetadata(exif=found.exif, resolution=found.resolution)
+    """Of a TIFF that Pillow does not open."""
+    found, reader = read_exif(data), open_tags(data)
+    table = reader.table(reader.first)[0] if reader is not None else {}
+    xmp, iptc, resources = (table[tag].data if tag in table else b"" for tag in (_XMP_TAG, _IPTC_TAG, _PHOTOSHOP_TAG))
+    iptc = _iptc_of(iptc) or _iptc_of(resources)
+    return PhotoMetadata(
+        exif=found.exif,
+        xmp=clean_xmp(xmp),
+        iptc=iptc if len(iptc) <= MOST_BYTES else b"",
+        resolution=found.resolution,
+    )
+
+
+def _iptc_of(block: bytes) -> bytes:
+    """IPTC as it is, or out of Photoshop's resources."""
+    if block.startswith(b"Photoshop 3.0\0"):
+        block = block[14:]
+    return block if block.startswith(b"\x1c") else _resource(block, _IPTC_RESOURCE)
 
 
 def _exif_of(image: Image.Image, data: bytes) -> FoundExif:
     if image.format == "TIFF" and data:
         return read_exif(data)
     block = image.info.get("exif")
-    if not block and "Raw profile type exif" in image.info:  # ImageMagick's way in PNG: hexadecimal text
-        block = _raw_profile(image.info["Raw profile type exif"])
     return read_exif(block) if isinstance(block, bytes) and block else FoundExif()
-
-
-def _raw_profile(text: object) -> bytes:
-    try:
-        return bytes.fromhex("".join(str(text).split("\n")[3:]))
-    except ValueError:
-        return b""
 
 
 def _tiff_blocks(image: Image.Image, xmp: bytes) -> tuple[bytes, bytes]:
@@ -97,10 +113,7 @@ def _tiff_blocks(image: Image.Image, xmp: bytes) -> tuple[bytes, bytes]:
         except Exception:  # damaged metadata must not cost the photo
             return b""
 
-    iptc = block(_IPTC_TAG)
-    if not iptc.startswith(b"\x1c"):
-        iptc = _resource(block(_PHOTOSHOP_TAG), _IPTC_RESOURCE) or b""
-    return xmp or block(_XMP_TAG), iptc
+    return xmp or block(_XMP_TAG), _iptc_of(block(_IPTC_TAG)) or _iptc_of(block(_PHOTOSHOP_TAG))
 
 
 def _resource(block: bytes, wanted: int) -> bytes:
@@ -131,11 +144,3 @@ def _resolution(image: Image.Image) -> tuple[float, float] | None:
         return (x, y) if 1 < x < 1e6 and 1 < y < 1e6 else None
     except (KeyError, TypeError, ValueError):
         return None
-
-
-def _comment(info: dict) -> str:
-    value = info.get("comment") or info.get("Comment") or info.get("Description") or ""
-    text = value.decode("utf-8", "replace") if isinstance(value, bytes) else str(value)
-    text = "".join(c for c in text if c.isprintable() or c in "\n\t").strip()
-    # What codecs leave of themselves is no comment.
-    return "" if text.startswith(("Created by OpenJPEG", "CREATOR: gd-jpeg")) else text[:65_000]

@@ -69,6 +69,7 @@ def plain_tiff(data: bytes, page: int = 0) -> PlainTiff | None:
             not known
             or kind is None
             or compression not in (_UNCOMPRESSED, *_DEFLATES)
+            or _predictor(table) not in ((1, 2, 3) if kind[0] == "f" else (1, 2))
             or min(_one(table, 256), _one(table, 257)) < 1
         ):
             return None
@@ -116,16 +117,23 @@ def _block(page: PlainTiff, offset: int, count: int, shape: tuple[int, int, int]
     if len(raw) < size:
         raise ValueError("a strip is too short")
     order = page.samples.newbyteorder(page.reader.order)  # type: ignore[arg-type]
-    predictor = _one(page.table, 317, 1)
-    if predictor == 3 and page.samples.kind == "f":
+    predictor = _predictor(page.table)
+    if predictor == 3:
         # Bytes of a row by significance, highest first, as differences.
         lines = np.frombuffer(raw, np.uint8, size).reshape(shape[0], -1, shape[2])
         whole = np.cumsum(lines, axis=1, dtype=np.uint8).reshape(shape[0], page.samples.itemsize, -1)
         return np.moveaxis(whole, 1, 2).copy().view(page.samples.newbyteorder(">")).reshape(shape)
-    block = np.frombuffer(raw, order, size // page.samples.itemsize).reshape(shape)
-    if predictor == 2 and page.samples.kind == "u":
-        return np.cumsum(block, axis=1, dtype=page.samples)
-    return block
+    if predictor == 2:
+        # Of floats, too, differences are those of their bytes taken as whole numbers.
+        whole = np.dtype(f"u{page.samples.itemsize}")
+        steps = np.frombuffer(raw, whole.newbyteorder(page.reader.order), size // whole.itemsize)  # type: ignore[arg-type]
+        return np.cumsum(steps.reshape(shape), axis=1, dtype=whole).view(page.samples)
+    return np.frombuffer(raw, order, size // page.samples.itemsize).reshape(shape)
+
+
+def _predictor(table: Table) -> int:
+    """1: samples as they are; 2: differences; 3: differences of floats. It counts where there is compression."""
+    return _one(table, 317, 1) if _one(table, 259, 1) in _DEFLATES else 1
 
 
 def _to_uint16(samples: np.ndarray) -> np.ndarray:

@@ -65,3 +65,15 @@ def resolution_chunk(resolution: tuple[float, float]) -> tuple[bytes, bytes]:
     """(x, y) in pixels an inch."""
     x, y = (round(value / 0.0254) for value in resolution)
     return b"pHYs", struct.pack(">IIB", x, y, 1)
+
+
+def says_more_behind(data: bytes) -> bool:
+    """Whether something but the end follows a PNG's pixels: a decoder comes to it only after them."""
+    at, pixels = 8, False
+    while at + 8 <= len(data):
+        size, name = int.from_bytes(data[at : at + 4]), data[at + 4 : at + 8]
+        if pixels and name not in (b"IDAT", b"IEND"):
+            return True
+        pixels = pixels or name == b"IDAT"
+        at += 12 + size
+    return False

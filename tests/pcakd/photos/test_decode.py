@@ -79,6 +79,23 @@ def test_a_thirty_two_bit_float_with_differences_is_read():
         assert np.array_equal(photo.rgb8, kinds.base())
 
 
+def test_floats_with_differences_of_whole_numbers_are_read():
+    import cv2
+
+    samples = (kinds.base()[..., ::-1] / 255).astype(np.float32)
+    for compression, predictor in ((8, 1), (8, 2), (8, 3), (1, 1)):
+        options = [cv2.IMWRITE_TIFF_COMPRESSION, compression, cv2.IMWRITE_TIFF_PREDICTOR, predictor]
+        _, data = cv2.imencode(".tif", samples, options)
+        assert np.array_equal(read_photo(data.tobytes()).rgb8, kinds.base())
+
+
+def test_a_predictor_counts_where_there_is_compression():
+    for samples in ((kinds.base() / 255).astype(np.float32), np.moveaxis(kinds.deep(), -1, 0)):
+        planes = {"planarconfig": "separate"} if len(samples) == 3 else {}
+        data = kinds.tiff(samples, photometric="rgb", extratags=[(317, 3, 1, 2, True)], **planes)
+        assert np.abs(read_photo(data).rgb8.astype(int) - kinds.base()).max() <= 1
+
+
 def test_thumbnails_and_smaller_versions_of_a_tiff_are_no_pages():
     pages = io.BytesIO()
     import tifffile
