@@ -29,6 +29,16 @@ def deep_with(profile: bytes) -> bytes:
     return kinds.png_chunks(kinds.base().astype(np.uint16) * 257, (b"iCCP", b"p\0\0" + zlib.compress(profile)))
 
 
+def test_inks_of_a_jpeg_are_taken_for_inverted_with_and_without_adobes_marker():
+    data = pillow_encode(PICTURE.convert("CMYK"), "JPEG", quality=95)
+    at = data.index(b"\xff\xee")
+    bare = data[:at] + data[at + 2 + int.from_bytes(data[at + 2 : at + 4]) :]
+    assert b"Adobe" in data
+    assert b"Adobe" not in bare
+    for found in (data, bare):
+        assert np.abs(read_photo(found).rgb.astype(float) - kinds.base()).mean() < 3
+
+
 def test_metadata_near_the_limit_of_a_jpeg_segment_stays_whole():
     exif = kinds.camera_exif(extra={0x9286: b"ASCII\0\0\0" + b"c" * 64_000})
     photo = read_photo(pillow_encode(PICTURE, "JPEG", quality=95, exif=exif))
@@ -89,3 +99,29 @@ def test_the_frame_of_a_gif_is_what_is_seen_after_the_frames_before():
     for number, page in enumerate(photo.pages):
         image.seek(number)
         assert np.array_equal(page.rgb, np.asarray(image.convert("RGB")))
+
+
+def test_tiff_opens_anywhere_without_an_editors_private_blocks():
+    """What comes as a 150 kB private tag of layers, or as a thumbnail's table, is not in the result."""
+    data = next(kind.data for kind in kinds.kinds() if kind.name == "layers.tif")
+    result = encode(read_photo(data), "TIFF").data
+    assert len(data) > 150_000 > len(result)
+    assert 37724 not in Image.open(io.BytesIO(result)).tag_v2
+    assert np.array_equal(second_reader(result, "TIFF"), kinds.base())
+
+
+@pytest.mark.parametrize("profile", [kinds.p3_profile(), kinds.linear_grey_profile()], ids=["p3", "grey"])
+def test_a_photo_with_a_profile_is_as_its_plain_sibling_in_every_depth(profile):
+    """The same samples in 8 and in 16 bits, as TIFF and as PNG, through the same profile."""
+    samples = kinds.grey() if profile == kinds.linear_grey_profile() else kinds.base()
+    deep = samples.astype(np.uint16) * 257
+    kind = "minisblack" if samples.ndim == 2 else "rgb"
+    found = [
+        read_photo(pillow_encode(Image.fromarray(samples), "PNG", icc_profile=profile)),
+        read_photo(kinds.tiff(samples, photometric=kind, iccprofile=profile)),
+        read_photo(kinds.tiff(deep, photometric=kind, iccprofile=profile)),
+    ]
+    assert [photo.bits for photo in found] == [8, 8, 16]
+    for other in found[1:]:
+        assert np.abs(other.rgb8.astype(int) - found[0].rgb8).max() <= 2
+    assert np.abs(found[0].rgb8.astype(int) - (samples if samples.ndim == 3 else kinds.three(samples))).max() > 10
