@@ -4,6 +4,7 @@
       newest.json                            a number to look for the newest snapshot from
       spec.json                              what the results depend on; never changes
       render.json                            how "auto" renders; without it, as before there were looks: "full"
+      names.json                             what decides where a name has no suffix; without it, as before: PNG
       snapshots/000001/claim.json            whose number this is; a snapshot without snapshot.json is no snapshot
                       /items/00000.parquet   up to 10,000 items each, in the order of keys, then styles
                       /snapshot.json         written after them: the snapshot is whole
@@ -40,7 +41,7 @@ from pcakd.storage.stage import canonical_json
 from pcakd.stylize.options import Render
 
 SPEC, NEWEST, CLAIM, SNAPSHOT, DONE = "spec.json", "newest.json", "claim.json", "snapshot.json", "done.json"
-RENDER = "render.json"
+RENDER, NAMES = "render.json", "names.json"
 READS_AT_ONCE = 8
 
 
@@ -57,6 +58,7 @@ class Ledger:
         ledger = cls(dest, resolved)
         if not ledger.root.exists(SPEC):
             ledger.root.create(RENDER, canonical_json({"auto": "auto"}))
+            ledger.root.create(NAMES, canonical_json({"without_suffix": "content"}))
         if not ledger.root.create(SPEC, canonical_json(resolved.spec())):
             raise FatalError(f"{ledger.root.uri(SPEC)}: is not this job's spec; move that folder away")
         return ledger
@@ -66,6 +68,11 @@ class Ledger:
         without them."""
         named = self.resolved.job.render
         return named if named != "auto" or self.root.exists(RENDER) else "full"
+
+    def former_names(self) -> bool:
+        """Whether results are named as before content decided on names without suffix: a job that began then keeps the
+        names of its results."""
+        return self.root.exists(SPEC) and not self.root.exists(NAMES)
 
     def newest(self) -> "Snapshot | None":
         """The whole snapshot of the highest number, None while there is none."""
@@ -94,7 +101,7 @@ class Ledger:
         done = None if newest is None else newest.done()
         if newest is not None and done is None and newest.record["selection"] == selection:
             return newest
-        items = plan_items(job, source, self.dest, manifest, self.resolved.version)
+        items = plan_items(job, source, self.dest, manifest, self.resolved.version, former_names=self.former_names())
         again = job.overwrite == "replace"
         # Under "fail" a result in the way is final; under another policy it is not.
         stands = done is not None and not again and (job.overwrite == "fail" or EXISTS not in done.status)

@@ -2,13 +2,14 @@
 
     output_key("album/a.jpg")                                     album/a.jpg
     output_key("a.gif")                                           a.gif.png      (GIF holds 256 colours)
+    output_key("photo")                                           photo          (in the format of its content)
     output_key("a.png", format="jpeg")                            a.jpg
     output_key("a.jpg", template="{dir}{stem}.{style}{ext}", style="evening")    a.evening.jpg
     output_key("../a.jpg")                                        __/a~3f0c5e21b7aa.jpg
 
-A name that cannot be kept (`..`, an empty part, a control character, a backslash, `_pcakd/`, too long) is
-cleaned, and the hash of what it was stands behind its stem: two such names never become one. Two ordinary
-names may become one (`a.png` and `a.jpg` as JPEG): that is found before a job starts.
+A name that cannot be kept (`..`, an empty part, `photo/` with content, a control character, a backslash, `_pcakd/`,
+too long) is cleaned, and the hash of what it was stands behind its stem: two such names never become one. Two
+ordinary names may become one (`a.png` and `a.jpg` as JPEG): that is found before a job starts.
 """
 
 import hashlib
@@ -46,18 +47,25 @@ def output_key(
     version: str = "",
     format: OutputFormat = "same",
     max_bytes: int = MAX_BYTES,
+    former: bool = False,
 ) -> str:
     """The output's key for a source key. It depends on the arguments alone; ordinary names stay as they are.
 
-    format "same": the source's suffix where it can be written (JPEG, PNG, WebP, TIFF, AVIF), else ".png" behind it.
-    The result always ends in a suffix of FORMATS, whatever the template: it says what is to be encoded.
+    format "same": the source's suffix where it can be written (JPEG, PNG, WebP, TIFF, AVIF), else ".png" behind it; a
+    name without suffix stays without, and the content decides (see `format_of`).
+    A result with a suffix of FORMATS is encoded as that says, whatever the template.
+    former: as jobs did it that began before content decided: PNG for a name without suffix.
     """
+    whole = key
+    if not former:
+        key = key.rstrip("/") or key  # an object, though its name is a folder's
     path, slash, name = key.rpartition("/")
     stem, dot, suffix = name.rpartition(".")
     if not stem or not re.fullmatch(r"[A-Za-z0-9]{1,8}", suffix):
         stem, dot, suffix = name, "", ""
+    by_content = format == "same" and not suffix and not former
     wanted = _wanted(dot + suffix, format)
-    if FORMATS.get((dot + suffix).lower()) == wanted:
+    if by_content or FORMATS.get((dot + suffix).lower()) == wanted:
         ext = dot + suffix
     elif format == "same":
         ext = dot + suffix + _SUFFIXES[wanted]
@@ -66,9 +74,22 @@ def output_key(
     raw = template.format(key=key, dir=path + slash, stem=stem, ext=ext, style=style, version=version)
     if raw.endswith("/"):
         raw += "_"
-    if FORMATS.get(PurePosixPath(raw).suffix.lower()) != wanted:
+    end = PurePosixPath(raw).suffix.lower()
+    if end == ".gif" if by_content else FORMATS.get(end) != wanted:
         raw += _SUFFIXES[wanted]
-    return _safe(raw, max_bytes)
+    return _safe(raw, max_bytes, instead_of="" if whole == key else whole)
+
+
+def format_of(output: str, content: str) -> str:
+    """What an output is encoded as: what its suffix says; without one, what its source's content is.
+
+    content: Pillow's name of that format.
+    """
+    found = WRITABLE.get(PurePosixPath(output).suffix.lower())
+    if found is not None:
+        return found
+    content = "JPEG" if content == "MPO" else content  # a JPEG with more pictures behind it, as phones write them
+    return content if content in FORMATS.values() else "PNG"
 
 
 def check_template(template: str) -> None:
@@ -100,15 +121,18 @@ def _wanted(suffix: str, format: OutputFormat) -> str:
     return FORMATS.get(suffix.lower(), "PNG") if format == "same" else format.upper()
 
 
-def _safe(raw: str, max_bytes: int) -> str:
+def _safe(raw: str, max_bytes: int, instead_of: str = "") -> str:
+    """instead_of: the key, where the name is not quite its own."""
     parts = [_clean(part) for part in raw.split("/")]
     if parts[0].casefold() == FOLDER:
         parts[0] = f"_{parts[0]}"
     clean = "/".join(parts)
-    if clean == raw and _fits(parts, clean, max_bytes):
+    if clean == raw and not instead_of and _fits(parts, clean, max_bytes):
         return raw
-    digest = hashlib.sha256(raw.encode("utf-8", "surrogatepass")).hexdigest()[: _TAIL - 1]
+    told_apart = f"{raw}\0{instead_of}" if instead_of else raw
+    digest = hashlib.sha256(told_apart.encode("utf-8", "surrogatepass")).hexdigest()[: _TAIL - 1]
     suffix = PurePosixPath(parts[-1]).suffix
+    suffix = suffix if suffix.lower() in WRITABLE else ""
     stem = _cut(parts[-1][: len(parts[-1]) - len(suffix)], MAX_PART_BYTES - _TAIL - len(suffix))
     name = f"{stem}~{digest}{suffix}"
     folders: list[str] = []

@@ -10,7 +10,7 @@ from pcakd.bulk.job import Resolved
 from pcakd.bulk.ledger import Ledger
 from pcakd.bulk.rows import carried_rows
 from pcakd.bulk.schema import PART_ITEMS
-from pcakd.bulk.snapshot import CollisionCheck, items_table, open_manifest, plan_items
+from pcakd.bulk.snapshot import CollisionCheck, Item, items_table, open_manifest, plan_items
 from pcakd.storage import open_places
 from pcakd.storage.tally import Tally
 
@@ -42,9 +42,15 @@ def dry_run(resolved: Resolved, *, sample: int = 10) -> Plan:
     items = finished = 0
     first: list[tuple[str, str, str]] = []
 
+    ledger = Ledger(dest, resolved)
+    former = ledger.former_names()
+
+    def plan() -> Iterator[Item]:
+        return plan_items(job, source, dest, manifest, resolved.version, former_names=former)
+
     def parts() -> Iterator[pa.Table]:
         nonlocal items
-        planned, last = plan_items(job, source, dest, manifest, resolved.version), None
+        planned, last = plan(), None
         while chunk := list(islice(planned, PART_ITEMS)):
             items += len(chunk)
             first.extend((item.key, item.style, item.output) for item in chunk[: sample - len(first)])
@@ -55,10 +61,10 @@ def dry_run(resolved: Resolved, *, sample: int = 10) -> Plan:
                     tally.add(item.key, item.size)
             yield items_table(chunk)
 
-    newest = None if job.overwrite == "replace" else Ledger(dest, resolved).newest()
+    newest = None if job.overwrite == "replace" else ledger.newest()
     for rows in carried_rows(parts(), iter(()) if newest is None else newest.pairs(), job.overwrite, source):
         finished += len(rows)
-    check.finish(lambda: plan_items(job, source, dest, manifest, resolved.version))
+    check.finish(plan)
     return Plan(
         job_id=resolved.job_id,
         model=resolved.model,

@@ -48,9 +48,16 @@ def open_manifest(job: BucketJob) -> Manifest | None:
 
 
 def plan_items(
-    job: BucketJob, source: Storage, dest: Storage, manifest: Manifest | None, version: str = ""
+    job: BucketJob,
+    source: Storage,
+    dest: Storage,
+    manifest: Manifest | None,
+    version: str = "",
+    *,
+    former_names: bool = False,
 ) -> Iterator[Item]:
-    """The items of a run, in the order of keys, then styles; version: of the model, for names that tell it.
+    """The items of a run, in the order of keys, then styles; version: of the model, for names that tell it;
+    former_names: as `Ledger.former_names` tells.
 
     Raises UsageError where there are none.
     """
@@ -63,7 +70,13 @@ def plan_items(
             raise UsageError(f"{shown(info.key)}: has a transform or smoothing of its own, but look is 'shared'")
         for style in [row.style] if row and row.style else styles:
             output = output_key(
-                info.key, template=template, style=style, version=version, format=job.format, max_bytes=room
+                info.key,
+                template=template,
+                style=style,
+                version=version,
+                format=job.format,
+                max_bytes=room,
+                former=former_names,
             )
             options = (row.transform, row.strength, row.smoothing) if row else (None, None, None)
             yield Item(text(info.key), info.size, info.etag, style, output, *options)

@@ -108,11 +108,12 @@ def read_photo(
 @dataclass(frozen=True)
 class Peeked:
     """What a header says. size: (height, width) as stored; frames: how many pictures are to be stylized;
-    plain: one picture of 8 bits a sample."""
+    plain: one picture of 8 bits a sample; format: Pillow's name of what it is."""
 
     size: tuple[int, int]
     frames: int
     plain: bool
+    format: str
 
 
 def peek(data: bytes, name: str = "photo") -> Peeked:
@@ -127,11 +128,11 @@ def peek(data: bytes, name: str = "photo") -> Peeked:
             pages = plain_tiff_pages(data)
             if not pages:
                 raise
-            return Peeked(pages[0].size, len(pages), plain=len(pages) == 1 and pages[0].samples.itemsize == 1)
+            return Peeked(pages[0].size, len(pages), len(pages) == 1 and pages[0].samples.itemsize == 1, "TIFF")
         refuse_raw(image, data, name)
         frames = len(frame_numbers(image, data))
         plain = frames == 1 and not (is_deep(image) or is_in_deep_planes(image))
-        return Peeked((image.height, image.width), frames, plain)
+        return Peeked((image.height, image.width), frames, plain, image.format or "")
 
 
 def _read_file(path: Path, name: str) -> bytes:

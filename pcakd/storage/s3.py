@@ -8,6 +8,7 @@ they are in no attribute, message or pickle of this module.
 import base64
 import hashlib
 import mimetypes
+import re
 import tempfile
 from collections import deque
 from collections.abc import Callable, Iterator
@@ -191,7 +192,7 @@ class S3Storage(Storage):
             Body=data,
             ContentMD5=base64.b64encode(md5).decode(),
             Metadata={SHA256_METADATA: sha256_hex(data)},
-            ContentType=_content_type(key),
+            ContentType=_content_type(key, data),
             **options,
         )
 
@@ -210,11 +211,13 @@ class S3Storage(Storage):
         """A multipart upload: the object appears when it is completed, whole."""
         digest = hashlib.file_digest(file, "sha256").hexdigest()  # type: ignore[arg-type]
         file.seek(0)
+        kind = _content_type(key, file.read(_HEAD_BYTES))
+        file.seek(0)
         target = {"Bucket": self.bucket, "Key": self._key(key)}
         where = self.uri(key)
         created = self._call(
             lambda: self._client.create_multipart_upload(
-                **target, Metadata={SHA256_METADATA: digest}, ContentType=_content_type(key)
+                **target, Metadata={SHA256_METADATA: digest}, ContentType=kind
             ),
             "write",
             where,
@@ -355,8 +358,23 @@ def _info(key: str, answer: dict) -> ObjectInfo:
     )
 
 
-def _content_type(key: str) -> str:
-    return mimetypes.guess_type(key, strict=False)[0] or "application/octet-stream"
+_HEAD_BYTES = 12
+_HEADS = {
+    rb"\xff\xd8\xff": "image/jpeg",
+    rb"\x89PNG\r\n": "image/png",
+    rb"RIFF....WEBP": "image/webp",
+    rb"(II\*\0|MM\0\*)": "image/tiff",
+    rb"....ftypavi[fs]": "image/avif",
+}
+"""What a photo begins with, as a pattern → its media type."""
+
+
+def _content_type(key: str, data: bytes) -> str:
+    """What an object is served as: what its name says; where that says nothing, what a photo's first bytes do."""
+    if kind := mimetypes.guess_type(key, strict=False)[0]:
+        return kind
+    found = (kind for head, kind in _HEADS.items() if re.match(head, data[:_HEAD_BYTES], re.DOTALL))
+    return next(found, "application/octet-stream")
 
 
 def parse_s3_uri(uri: str) -> tuple[str, str]:

@@ -31,6 +31,7 @@ class Head:
           encoded), "result" (the output, encoded), "" (nothing).
     size: (height, width) of the pixels.
     shell: of pixels, the photo they belong to, without them.
+    content: Pillow's name of the format that the source has.
     """
 
     item: dict[str, Any]
@@ -39,6 +40,7 @@ class Head:
     size: tuple[int, int] = (0, 0)
     alpha: bool = False
     shell: Photo | None = None
+    content: str = ""
 
     @property
     def finished(self) -> bool:

@@ -12,17 +12,17 @@ from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
-from pathlib import PurePosixPath
 from typing import Any
 
 import pyarrow as pa
 
+from pcakd.bulk.naming import format_of
 from pcakd.errors import PcakdError
 from pcakd.photos.images import Photo, check_pixels, max_pixels_default, peek, read_photo
 from pcakd.photos.leftovers import is_left_out
 from pcakd.photos.outcomes import EXISTS, LEFT_OUT, MAY_PASS, OK, check_bytes, ends_the_job, status_of
 from pcakd.photos.shrink import to_longest_side
-from pcakd.photos.write import FORMATS, check_writable, encode
+from pcakd.photos.write import check_writable, encode
 from pcakd.storage import LocalStorage, Storage, sha256_hex, shown
 from pcakd.storage.keys import key_of
 from tasks.bulk.carried import (
@@ -137,7 +137,7 @@ class Stylize:
             large = head.kind == "photo"
             if large:
                 with _timed(head.row, "decode_s"):
-                    photo = _photo(work, item, bytes(body))
+                    photo = _photo(work, head, bytes(body))
             else:
                 photo = photo_of(head, body)
             strength, transform = item["strength"], item["transform"] or work.transform
@@ -207,13 +207,14 @@ def _decoded(work: Work, head: Head, fetched: Row, data: bytes) -> Carried:
     with _failures(row):
         found = peek(data, shown(key))
         height, width = found.size
+        head.content = found.format
         row |= {"width": width, "height": height}
         check_pixels(width, height, shown(key), work.max_pixels)
         if width * height > LARGE_PIXELS or not found.plain or work.depth == "16" or work.colour == "source":
             head.kind = "photo"
             return head, data
         with _timed(row, "decode_s"):
-            photo = _photo(work, head.item, data)
+            photo = _photo(work, head, data)
         if photo.plain:
             return with_photo(head, photo)
         head.kind = "photo"
@@ -221,22 +222,22 @@ def _decoded(work: Work, head: Head, fetched: Row, data: bytes) -> Carried:
     return head, b""
 
 
-def _photo(work: Work, item: dict[str, Any], data: bytes) -> Photo:
+def _photo(work: Work, head: Head, data: bytes) -> Photo:
     """The photo as it is stylized. What its output cannot hold is told before that is computed."""
-    name = shown(item["key"])
+    name = shown(head.item["key"])
     photo = read_photo(data, name=name, max_pixels=work.max_pixels, depth=work.depth, gamut=work.colour)  # type: ignore[arg-type]
     photo = to_longest_side(photo, work.max_side)
-    check_writable(photo, _format(item), name)
+    check_writable(photo, _format(head), name)
     return photo
 
 
-def _format(item: dict[str, Any]) -> str:
-    return FORMATS[PurePosixPath(item["output"]).suffix.lower()]
+def _format(head: Head) -> str:
+    return format_of(head.item["output"], head.content)
 
 
 def _encoded(work: Work, head: Head, photo: Photo) -> Carried:
     with _timed(head.row, "encode_s"):
-        encoded = encode(photo, _format(head.item), quality=work.quality, name=shown(head.item["key"]))
+        encoded = encode(photo, _format(head), quality=work.quality, name=shown(head.item["key"]))
     if encoded.notes:
         head.row["message"] = "; ".join(encoded.notes)
     head.kind = "result"

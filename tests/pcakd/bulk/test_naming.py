@@ -1,3 +1,4 @@
+import re
 from pathlib import PurePosixPath
 from typing import get_args
 
@@ -13,6 +14,7 @@ from pcakd.bulk.naming import (
     TEMPLATE_OF_STYLES,
     OutputFormat,
     check_template,
+    format_of,
     output_key,
 )
 from pcakd.errors import UsageError
@@ -59,7 +61,7 @@ def test_no_key_escapes_the_destination_or_its_limits(folder, key, template, for
     assert max(len(part.encode()) for part in parts) <= MAX_PART_BYTES
     assert str(folder._path(output)).startswith(f"{folder.root}/")
     assert output == output_key(key, template=template, style="evening", format=format)
-    assert format in ("same", FORMATS[PurePosixPath(output).suffix.lower()].lower())
+    assert format == "same" or FORMATS[PurePosixPath(output).suffix.lower()].lower() == format
 
 
 @given(st.sets(KEYS, min_size=2, max_size=8), st.sampled_from(["{key}", "by/{style}/{key}"]))
@@ -83,9 +85,14 @@ def test_ordinary_names_are_kept(key, suffix):
     ("key", "options", "output"),
     [
         ("a/b.gif", {}, "a/b.gif.png"),
-        ("a/b", {}, "a/b.png"),
-        ("a.b/c", {}, "a.b/c.png"),
-        (".jpg", {}, ".jpg.png"),
+        ("a/b", {}, "a/b"),
+        ("a/b", {"former": True}, "a/b.png"),
+        ("a/b", {"format": "png"}, "a/b.png"),
+        ("a/b", {"template": TEMPLATE_OF_STYLES, "style": "evening"}, "a/b.evening"),
+        ("a", {"template": TEMPLATE_OF_STYLES, "style": "b.gif"}, "a.b.gif.png"),
+        ("a.b/c", {}, "a.b/c"),
+        (".jpg", {}, ".jpg"),
+        ("photo/", {"former": True}, "photo/.png.png"),
         ("a.png", {"format": "jpeg"}, "a.jpg"),
         ("a.jpeg", {"format": "jpeg"}, "a.jpeg"),
         ("a.jpg", {"format": "webp"}, "a.webp"),
@@ -99,6 +106,24 @@ def test_ordinary_names_are_kept(key, suffix):
 )
 def test_names_follow_the_template_and_the_format(key, options, output):
     assert output_key(key, **options) == output
+
+
+def test_an_object_with_a_folders_name_becomes_a_file_beside_the_folder_neither_hidden_nor_anothers():
+    assert re.fullmatch(r"a/photo~\w{12}", output_key("a/photo/"))
+    assert re.fullmatch(r"a/photo~\w{12}\.jpg", output_key("a/photo.jpg/"))
+    assert re.fullmatch(
+        r"a/photo\.evening~\w{12}", output_key("a/photo/", template=TEMPLATE_OF_STYLES, style="evening")
+    )
+    assert len({output_key(key) for key in ("photo", "photo/", "photo//", "photo/_")}) == 4
+
+
+def test_a_suffix_decides_on_the_format_and_without_one_the_content():
+    assert [format_of("a.webp", "JPEG"), format_of("a", "JPEG"), format_of("a.evening", "MPO")] == [
+        "WEBP",
+        "JPEG",
+        "JPEG",
+    ]
+    assert [format_of("a", "GIF"), format_of("a", "HEIF"), format_of("a", "AVIF")] == ["PNG", "PNG", "AVIF"]
 
 
 def test_a_name_that_cannot_be_kept_is_cleaned_and_marked():

@@ -130,6 +130,18 @@ def test_two_results_of_one_name_are_found_before_the_job_starts(places):
     assert dry_run(resolved(*places, styles=("x.jpg",), format="jpeg", template="{key}")).items == 5
 
 
+def test_a_job_that_began_before_content_decided_keeps_the_names_of_its_results(tmp_path):
+    place = str(tmp_path / "in"), str(tmp_path / "out")
+    put(place[0], "a", "b.jpg")
+    assert dry_run(resolved(*place)).sample[0][2] == "a.a"
+    book = ledger(*place, styles=("x.jpg",))
+    assert dry_run(resolved(*place, styles=("x.jpg",))).sample == [("a", "x", "a"), ("b.jpg", "x", "b.jpg")]
+    book.root.delete("names.json")
+    assert dry_run(resolved(*place, styles=("x.jpg",))).sample[0] == ("a", "x", "a.png")
+    again = ledger(*place, styles=("x.jpg",))
+    assert again.begin(open_storage(place[0])).items(0)["output"].to_pylist() == ["a.png", "b.jpg"]
+
+
 def test_a_video_beside_a_photo_is_not_in_the_way_of_its_result(tmp_path):
     place = str(tmp_path / "in"), str(tmp_path / "out")
     put(place[0], "IMG_1.HEIC", "IMG_1.MOV", "IMG_1.zip")

@@ -54,6 +54,20 @@ def test_keys_are_taken_as_they_are(bucket, s3_server):
     assert sorted(f"x/{entry.key}" for entry in storage.list()) == sorted(keys)
 
 
+def test_a_photo_whose_name_says_nothing_is_served_as_what_it_is(bucket, s3_server, monkeypatch):
+    storage, data = open_storage(f"s3://{bucket}"), b"\xff\xd8\xff\xe0 and so on"
+    storage.write("photo", data)
+    storage.write("a.png", data)
+    storage.write("notes", b"text")
+    monkeypatch.setattr(s3, "SINGLE_PUT_BYTES", 8)
+    storage.write("large", data)
+    heads = {
+        key: s3_server.client().head_object(Bucket=bucket, Key=key) for key in ("photo", "a.png", "notes", "large")
+    }
+    types = [head["ContentType"] for head in heads.values()]
+    assert types == ["image/jpeg", "image/png", "application/octet-stream", "image/jpeg"]
+
+
 def test_an_object_that_is_not_what_was_written_is_refused(bucket, s3_server):
     lie = hashlib.sha256(b"something else").hexdigest()
     s3_server.client().put_object(Bucket=bucket, Key="a", Body=b"content", Metadata={s3.SHA256_METADATA: lie})

@@ -11,7 +11,7 @@ from PIL import Image
 
 from pcakd.bulk.naming import output_key
 from pcakd.bulk.schema import ITEM_SCHEMA
-from pcakd.photos.images import read_photo
+from pcakd.photos.images import peek, read_photo
 from pcakd.photos.shrink import to_longest_side
 from pcakd.photos.write import FORMATS
 from pcakd.photos.write import encode as encode_whole
@@ -226,6 +226,20 @@ def test_every_kind_of_photo_comes_out_as_through_python_and_what_is_refused_is_
         encoded = encode_whole(result, FORMATS[Path(row["output"]).suffix])
         assert work.dest.read(row["output"]) == encoded.data, kind.name
         assert row.get("message", "") == "; ".join(encoded.notes)
+
+
+def test_a_name_without_suffix_keeps_its_name_and_its_contents_format(work, stylize):
+    for name, format in (("jpeg", "JPEG"), ("webp", "WEBP"), ("gif", "GIF")):
+        work.source.write(name, encode(photograph(3), format))
+    items = table(("gif", 9), ("jpeg", 9), ("webp", 9))
+    outputs = [output_key(name) for name in ("gif", "jpeg", "webp")]
+    items = items.set_column(items.schema.get_field_index("output"), "output", pa.array(outputs))
+    stylize.work = work
+    for block in fetch(items, work):
+        for done in stylize(block):
+            store(done, work)
+    found = {name: peek(work.dest.read(name)).format for name in outputs}
+    assert found == {"gif": "PNG", "jpeg": "JPEG", "webp": "WEBP"}
 
 
 @pytest.mark.slow
