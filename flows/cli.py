@@ -11,6 +11,7 @@ PIPELINE_COMMANDS: dict[str, tuple[str, str]] = {
     "distill": ("tasks.distillation.command:distill", "Distil a student from a teacher and its eigenbases."),
     "stylize-bucket": ("tasks.bulk.command:stylize_bucket", "Stylize a folder or bucket of photos, resumably."),
     "registry": ("tasks.registry.command:registry", "Registered students: who is champion; promote, roll back, pin."),
+    "workspace": ("tasks.workspace.command:workspace", "What the workspace holds and who needs it; prune the rest."),
     "send-tracking": ("tasks.tracking.command:send_tracking", "Send to MLflow what runs kept while it was away."),
 }
 

@@ -30,6 +30,8 @@ STALE_S = 60.0
 """How long a holder's object may stay unchanged before the holder counts as dead. The reader watches it by its own
 clock; those of other machines play no part."""
 POLL_S = 1.0
+FORGOTTEN_S = 600.0
+"""After that a look takes no holder for living, though the clocks of storage and reader differ by minutes."""
 
 
 class SupersededError(FatalError):
@@ -145,6 +147,21 @@ def acquire(storage: Storage, *, holder: str, waiting: Callable[[str], None] = l
             told = True
             waiting(str(_parsed(data).get("holder", "another run")))
         time.sleep(POLL_S)
+
+
+def holder_of(storage: Storage, now: float) -> str:
+    """Who holds a lease, as far as one look can tell; "" for nobody, or for one who has not told of himself for long.
+
+    storage: of the lease. now: seconds since 1970 by a clock near the storage's.
+    """
+    top = max((entry for entry in storage.list() if entry.key[:8].isdecimal()), key=lambda one: one.key, default=None)
+    if top is None or now - top.mtime > FORGOTTEN_S:
+        return ""
+    try:
+        data = storage.read(top.key)
+    except NotFoundError:
+        return "a run that has just begun"
+    return "" if _is_free(data) else str(_parsed(data).get("holder", "another run"))
 
 
 def _key(number: int) -> str:

@@ -31,6 +31,7 @@ NAMES = {
     "shadow-student",
     "stylize-bucket",
     "distillation-pipeline",
+    "prune-workspace",
 }
 
 

@@ -1,0 +1,1 @@
+"""What a workspace holds, who needs it, and the removal of what nobody needs."""
