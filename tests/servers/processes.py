@@ -52,7 +52,7 @@ def wait_until(true: Callable[[], object], process: subprocess.Popen, log: Path,
     while not true():
         assert process.poll() is None, f"ended with {process.returncode}: {log.read_text()[-3000:]}"
         assert time.monotonic() < deadline, log.read_text()[-3000:]
-        time.sleep(0.1)
+        time.sleep(0.2)
 
 
 @contextmanager

@@ -20,6 +20,7 @@ from pcakd.storage import Storage, open_storage
 from tasks.bulk.pipeline import BLOCK_ITEMS
 from tests.corpus import Sample, bad_photos, good_photos, jpeg
 from tests.servers.fault_proxy import FaultProxy, Rule, fault_proxy
+from tests.servers.processes import end, wait_until
 from tests.tasks.bulk import jobs
 from tests.tasks.shards.test_s3_job import ODD_KEYS
 
@@ -54,6 +55,7 @@ class Command:
         self.samples = samples(count - len(odd)) + odd
         upload(self.source, self.samples)
         self.log = folder / "log"
+        self._started: list[subprocess.Popen] = []
         self._put = f"/{bucket}/out/"
 
     def is_result(self, method: str, path: str) -> bool:
@@ -65,13 +67,20 @@ class Command:
         words = ["stylize-bucket", self.source.uri(), self.dest.uri(), "--style", self.style, "--model", self.model]
         environment = {"PCAKD_S3_ENDPOINT_URL": self.proxy.url, "RAY_ADDRESS": ray, "PCAKD_NUM_CPUS": "2"}
         with self.log.open("ab") as log:
-            return subprocess.Popen(
+            process = subprocess.Popen(
                 [sys.executable, "-m", "flows.cli", *map(str, (*words, *options))],
                 env=os.environ | environment,
                 stdout=log,
                 stderr=log,
                 start_new_session=True,
             )
+        self._started.append(process)
+        return process
+
+    def end(self) -> None:
+        """Leave nothing behind that would take the cluster from later tests."""
+        for process in self._started:
+            end(process, signal.SIGKILL)
 
     def rows(self) -> int:
         """Items that have a row by now."""
@@ -81,9 +90,7 @@ class Command:
             return 0
 
     def wait_for(self, true: Callable[[], object], process: subprocess.Popen) -> None:
-        while not true():
-            assert process.poll() is None, self.log.read_text()[-3000:]
-            time.sleep(0.5)
+        wait_until(true, process, self.log)
 
     def wait(self, process: subprocess.Popen) -> int:
         try:
@@ -121,6 +128,20 @@ def proxy(ceph):
         yield found
 
 
+@pytest.fixture
+def command_on(ceph_bucket, proxy, tmp_path):
+    """Makes a command on a job of so many objects."""
+    made: list[Command] = []
+
+    def make(count: int) -> Command:
+        made.append(Command(tmp_path, ceph_bucket, proxy, count))
+        return made[-1]
+
+    yield make
+    for command in made:
+        command.end()
+
+
 def ray_processes(root: int, name: str) -> list[psutil.Process]:
     """Processes below another whose title has `name`."""
     found = []
@@ -140,9 +161,9 @@ def kill_a_worker(root: int) -> None:
     found[0].kill()
 
 
-def test_through_faults_and_kills_every_object_ends_once_and_whole(ceph, ceph_bucket, proxy, ray_cluster, tmp_path):
+def test_through_faults_and_kills_every_object_ends_once_and_whole(command_on, ceph_bucket, proxy, ray_cluster):
     count = 700
-    command = Command(tmp_path, ceph_bucket, proxy, count)
+    command = command_on(count)
     for kind, probability in FAULTS.items():
         proxy.rules.append(Rule(kind, probability=probability, after=600))
     started = time.monotonic()
@@ -183,8 +204,8 @@ def test_through_faults_and_kills_every_object_ends_once_and_whole(ceph, ceph_bu
     assert not command.puts()
 
 
-def test_expired_credentials_an_interrupt_then_two_runs_at_once(ceph, ceph_bucket, proxy, ray_cluster, tmp_path):
-    command = Command(tmp_path, ceph_bucket, proxy, 400)
+def test_expired_credentials_an_interrupt_then_two_runs_at_once(command_on, proxy, ray_cluster):
+    command = command_on(400)
 
     # Credentials expire midway: the run stops with one line; what is recorded is true.
     process = command.start(ray=ray_cluster)
@@ -228,14 +249,14 @@ def test_expired_credentials_an_interrupt_then_two_runs_at_once(ceph, ceph_bucke
 
     # Two at once: one works, kept from ending by the gate until the other waits, which then finds all done.
     both = [command.start(ray=ray_cluster) for _ in range(2)]
-    command.wait_for(lambda: "waiting for it to finish" in command.log.read_text(), both[0])
+    command.wait_for(lambda: "waiting until that run finishes" in command.log.read_text(), both[0])
     proxy.rules.clear()
     assert [command.wait(process) for process in both] == [3, 3], command.log.read_text()[-3000:]
     command.check()
 
 
-def test_two_runs_that_both_think_they_are_alone_lose_and_double_nothing(ceph, ceph_bucket, proxy, tmp_path):
-    command = Command(tmp_path, ceph_bucket, proxy, 150)
+def test_two_runs_that_both_think_they_are_alone_lose_and_double_nothing(command_on, proxy):
+    command = command_on(150)
     places = (command.source.uri(), command.dest.uri(), command.style, command.model)
     both = [
         subprocess.Popen(

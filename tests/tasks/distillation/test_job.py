@@ -124,7 +124,8 @@ def test_a_killed_worker_is_replaced_and_training_goes_on_from_the_last_state(in
 
 
 @pytest.mark.slow
-def test_the_workers_of_a_run_that_was_overtaken_stop(inputs, tmp_path, ray_cluster):
+def test_the_workers_of_a_run_that_was_overtaken_stop(inputs, tmp_path, ray_cluster, monkeypatch):
+    monkeypatch.setattr("tasks.distillation.job.TIMEOUT_S", 20)  # the second worker waits so long for the first
     leases = open_storage(tmp_path / "lease")
     held = acquire(leases, holder="me")
     leases.create("00000002.json", b"{}")
