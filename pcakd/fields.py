@@ -19,6 +19,7 @@ import types
 from collections.abc import Mapping
 from dataclasses import MISSING, dataclass, fields, is_dataclass
 from functools import cache
+from numbers import Number
 from typing import Annotated, Any, Literal, NamedTuple, TypeVar, Union, get_args, get_origin, get_type_hints
 
 from pcakd.checks import one_of
@@ -83,8 +84,9 @@ class Declared(NamedTuple):
         for one in value if self.many else (value,):
             if self.choices is not None:
                 one_of(self.name, one, self.choices)
-            elif self.bounds is not None and one not in self.bounds:
-                raise UsageError(f"{self.name} is {one}: give {self.bounds.words()}")
+            elif self.bounds is not None and (not isinstance(one, Number) or one not in self.bounds):
+                shown = one if isinstance(one, Number) else repr(one)
+                raise UsageError(f"{self.name} is {shown}: give {self.bounds.words()}")
 
     def check_kind(self, value: Any) -> None:
         """Raise UsageError for a value of another kind, as a file may have it: 1 is a number, "1" is not."""

@@ -7,7 +7,8 @@ from pcakd.photos.tags import Table, ascii_text
 # PNG's keywords → tags of EXIF's first table.
 _KEYWORDS = {"Author": 0x013B, "Copyright": 0x8298, "Description": 0x010E, "Title": 0x010E}
 _PACKED = "Raw profile type "
-_MOST_CHARACTERS = 65_000
+_MOST_CHARACTERS = 1 << 20
+"""More is no description. What a format has no room for is cut when it is written."""
 
 
 def comment_of(image: Image.Image) -> str:

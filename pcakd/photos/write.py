@@ -185,7 +185,10 @@ def _jpeg(job: _Job) -> bytes:
         job.notes.append("without IPTC, JPEG has room for 64 kB")
     if metadata.resolution:
         options["dpi"] = tuple(min(65535, max(1, round(value))) for value in metadata.resolution)
-    options["comment"] = metadata.comment.encode()[:_SEGMENT]
+    options["comment"] = metadata.comment.encode()
+    if len(options["comment"]) > _SEGMENT:
+        options["comment"] = options["comment"][:_SEGMENT].decode(errors="ignore").encode()
+        job.notes.append("the comment cut at JPEG's 64 kB")
     options |= {"quality": quality, "subsampling": 0 if quality >= 90 else 2}
     buffer = io.BytesIO()
     kept = {key: value for key, value in options.items() if value or key == "subsampling"}

@@ -61,6 +61,7 @@ def clean_xmp(packet: bytes, iptc: bytes = b"") -> bytes:
 
     iptc: an IPTC block whose captions and rights are added where the packet has none.
     """
+    packet = _without_rest(packet)
     root = _parse(packet)
     extra = list(_iptc_properties(iptc))
     if root is None and not extra:
@@ -103,6 +104,15 @@ def fit_xmp(packet: bytes, room: int) -> bytes:
         prefixes = _PREFIXES | {uri: prefix for uri, prefix in _declared(packet) if prefix}
         packet = _serialise(list(rdf), prefixes)
     return packet
+
+
+def _without_rest(packet: bytes) -> bytes:
+    """Up to the end of what is XMP: writers that reuse a longer packet's place leave its rest behind it."""
+    end = packet.rfind(_META_ENDS)
+    return packet if end < 0 else packet[: end + len(_META_ENDS)]
+
+
+_META_ENDS = b"</x:xmpmeta>"
 
 
 def _parse(packet: bytes) -> ElementTree.Element | None:

@@ -56,8 +56,8 @@ class StudentModel(PythonModel):
         image_format, quality = chosen.pop("format", "JPEG"), chosen.pop("quality", 95)
         if image_format not in FORMATS:
             raise _wrong(f"format is {image_format!r}: use {', '.join(FORMATS)}")
-        if not 1 <= quality <= 100 or quality != int(quality):
-            raise _wrong(f"quality is {quality}: give a whole number from 1 to 100")
+        if not isinstance(quality, int | float) or not 1 <= quality <= 100 or quality != int(quality):
+            raise _wrong(f"quality is {quality!r}: give a whole number from 1 to 100")
         for column in ("content", "style"):
             if column not in model_input:
                 raise _wrong(f"{column} is missing: give the columns content and style")

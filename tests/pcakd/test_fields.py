@@ -46,6 +46,7 @@ class Thing(Base):
         ({"count": 10}, "count is 10: give 1 to 9"),
         ({"share": 1.0}, "share is 1.0: give 0 or more, less than 1"),
         ({"share": float("nan")}, "share is nan"),
+        ({"share": "0.5"}, "share is '0.5': give 0 or more, less than 1"),
     ],
 )
 def test_a_value_that_will_not_do_is_named_with_what_would(values, says):

@@ -26,6 +26,24 @@ def test_comments_of_a_jpeg_are_all_kept_whatever_their_encoding():
     assert Image.open(io.BytesIO(encode(photo, "JPEG").data)).info["comment"].decode() == "Müller\nSøren"
 
 
+def test_a_comment_too_long_for_jpeg_is_cut_between_characters_and_that_is_said():
+    text = "ü".encode() * 32_000
+    part = b"\xff\xfe" + struct.pack(">H", len(text) + 2) + text
+    second = part.replace(b"\xbc", b"\xb6")
+    plain = pillow_encode(PICTURE, "JPEG")
+    photo = read_photo(plain[:2] + part + second + plain[2:])
+    assert len(photo.metadata.comment) == 64_001
+    encoded = encode(photo, "JPEG")
+    assert encoded.notes == ("the comment cut at JPEG's 64 kB",)
+    assert photo.metadata.comment.startswith(read_photo(encoded.data).metadata.comment)
+    assert not encode(photo, "PNG").notes
+
+
+def test_xmp_with_the_rest_of_a_longer_packet_behind_it_is_kept():
+    photo = read_photo(pillow_encode(PICTURE, "JPEG", xmp=kinds.rights_xmp() + b"\0\0</rdf:li></x:xmp"))
+    assert "Müller".encode() in photo.metadata.xmp
+
+
 @pytest.mark.parametrize("format", ["JPEG", "TIFF", "WEBP", "PNG"])
 def test_author_and_rights_by_a_pngs_keywords_are_kept(format):
     words = {"Title": "Title", "Author": "Müller", "Copyright": "(c) Müller", "Description": "A street"}
