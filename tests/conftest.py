@@ -2,6 +2,7 @@
 
 import atexit
 import os
+import re
 import shutil
 import signal
 import tempfile
@@ -36,6 +37,16 @@ if threading.current_thread() is threading.main_thread():
 # Nor do they leave anything in the home folder.
 os.environ["PCAKD_CACHE"] = tempfile.mkdtemp(prefix="pcakd-cache-")
 atexit.register(shutil.rmtree, os.environ["PCAKD_CACHE"], ignore_errors=True)
+
+ALL_SLOW = re.compile(r"^pytestmark = .*\bpytest\.mark\.slow\b", re.MULTILINE)
+
+
+def pytest_ignore_collect(collection_path: Path, config: pytest.Config) -> bool | None:
+    """The fast tests do without importing modules whose tests are all slow: those bring MLflow, Prefect and Ray, and
+    every worker would spend seconds on each."""
+    if config.option.markexpr == "not slow" and collection_path.match("test_*.py"):
+        return bool(ALL_SLOW.search(collection_path.read_text())) or None
+    return None
 
 
 def missing(what: str) -> None:

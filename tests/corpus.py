@@ -4,10 +4,12 @@ for sample in bad_photos() + odd_photos(): (folder / sample.name).write_bytes(sa
 """
 
 import functools
+import importlib.util
 import io
 import struct
 import zlib
 from dataclasses import dataclass
+from pathlib import Path
 
 import numpy as np
 from PIL import Image, ImageCms
@@ -28,11 +30,19 @@ class Sample:
 
 
 @functools.cache
+def source_photo(name: str) -> Image.Image:
+    """A photograph that scikit-learn brings, 640×427 RGB; its file is read without importing scikit-learn, which
+    takes seconds."""
+    package = importlib.util.find_spec("sklearn")
+    assert package is not None
+    assert package.origin is not None
+    return Image.open(Path(package.origin).parent / "datasets" / "images" / name).convert("RGB")
+
+
+@functools.cache
 def photograph(number: int = 0, height: int = 96, width: int = 128) -> Image.Image:
     """A real photograph (a temple, a flower; then other cuts of them), RGB."""
-    from sklearn.datasets import load_sample_images
-
-    source = Image.fromarray(load_sample_images().images[number % 2])
+    source = source_photo(("china.jpg", "flower.jpg")[number % 2])
     # Other numbers see other parts, so that no two have the same content.
     left, top = 3 * (number // 2 % 100), 3 * (number // 200)
     return source.crop((left, top, source.width, source.height)).resize((width, height), Image.Resampling.LANCZOS)
@@ -44,6 +54,7 @@ def encode(image: Image.Image, format: str, **options) -> bytes:
     return buffer.getvalue()
 
 
+@functools.cache
 def jpeg(number: int = 0, height: int = 96, width: int = 128, **options) -> bytes:
     return encode(photograph(number, height, width), "JPEG", quality=90, **options)
 
@@ -56,6 +67,7 @@ def good_photos(count: int, height: int = 96, width: int = 128, start: int = 0) 
     ]
 
 
+@functools.cache
 def odd_photos() -> list[Sample]:
     """Photos of every kind that must be read; all of different content."""
     height, width = 96, 128
@@ -98,6 +110,7 @@ def odd_photos() -> list[Sample]:
     ]
 
 
+@functools.cache
 def bad_photos() -> list[Sample]:
     """Objects that must be refused, each with its reason."""
     whole, png = jpeg(2), encode(photograph(4), "PNG")

@@ -1,6 +1,5 @@
 import pytest
 import torch
-import torchvision
 from safetensors.torch import load_file, save_file
 
 from pcakd.errors import CheckpointError, UsageError
@@ -18,12 +17,21 @@ def teachers(assets, monkeypatch):
 
 
 @pytest.fixture(scope="session")
+def torchvision():
+    """Imported by the tests that use it: it imports PyTorch's compiler, which takes longer than all of them."""
+    import torchvision
+
+    return torchvision
+
+
+@pytest.fixture(scope="session")
 def photo():
     return torch.rand(2, 3, 64, 96, generator=torch.Generator().manual_seed(1))
 
 
-def torchvision_vgg19():
-    """VGG-19 without its classifier, which is nine tenths of the weights."""
+@pytest.fixture
+def vgg19(torchvision):
+    """Torchvision's VGG-19 without its classifier, which is nine tenths of the weights."""
     layers = torchvision.models.vgg.make_layers(torchvision.models.vgg.cfgs["E"], batch_norm=False)
     return torch.nn.ModuleDict({"features": layers})
 
@@ -91,17 +99,18 @@ def test_the_two_readings_of_the_oxford_vgg_agree_up_to_padding_and_channel_scal
         assert torch.allclose(a, ratio[:, None] * b, atol=0.02 * a.abs().max().item())
 
 
-def test_vgg19_equals_torchvision(tmp_path, photo):
-    model = torchvision_vgg19()
-    teacher = load_teacher(f"vgg19={torchvision_file(tmp_path, 'x', model)}")
+def test_vgg19_equals_torchvision(tmp_path, torchvision, vgg19, photo):
+    teacher = load_teacher(f"vgg19={torchvision_file(tmp_path, 'x', vgg19)}")
     transform = torchvision.transforms.Normalize((0.485, 0.456, 0.406), (0.229, 0.224, 0.225))
     x = transform(photo)
     for end, start, feature in zip((2, 7, 12, 21), (0, 2, 7, 12), teacher.features(photo), strict=True):
-        x = model["features"][start:end](x)
+        x = vgg19["features"][start:end](x)
         assert torch.allclose(feature, x, atol=1e-5 * x.abs().max().item())
 
 
-def test_mobilenet_v2_equals_torchvision_on_the_picture_shifted_to_the_students_grid(tmp_path, monkeypatch, photo):
+def test_mobilenet_v2_equals_torchvision_on_the_picture_shifted_to_the_students_grid(
+    tmp_path, monkeypatch, torchvision
+):
     """Four stride-2 layers with padding on the right instead of the left sample 1 + 2 + 4 + 8 pixels further on."""
     model = torchvision.models.mobilenet_v2(weights=None).eval()
     torchvision_file(tmp_path, "mobilenet-v2", model)
@@ -117,9 +126,8 @@ def test_mobilenet_v2_equals_torchvision_on_the_picture_shifted_to_the_students_
     assert torch.allclose(ours[..., inner, inner], x[..., inner, inner], atol=1e-4 * x.abs().max().item())
 
 
-def test_the_digest_does_not_depend_on_tensors_past_level_3(tmp_path):
-    model = torchvision_vgg19()
-    path = torchvision_file(tmp_path, "a", model)
+def test_the_digest_does_not_depend_on_tensors_past_level_3(tmp_path, vgg19):
+    path = torchvision_file(tmp_path, "a", vgg19)
     short = {k: v for k, v in load_file(path).items() if int(k.split(".")[1]) <= 19}
     save_file(short, tmp_path / "b.safetensors")
     assert load_teacher(f"vgg19={path}").digest == load_teacher(f"vgg19={tmp_path / 'b.safetensors'}").digest
@@ -136,8 +144,8 @@ def test_a_student_checkpoint_serves_as_teacher(tmp_path, photo):
         assert torch.equal(ours, theirs)
 
 
-def test_a_file_that_leaves_the_teacher_open_asks_which(tmp_path):
-    path = torchvision_file(tmp_path, "x", torchvision_vgg19())
+def test_a_file_that_leaves_the_teacher_open_asks_which(tmp_path, vgg19):
+    path = torchvision_file(tmp_path, "x", vgg19)
     with pytest.raises(UsageError, match=r"vgg19=.*vgg19-caffe="):
         load_teacher(path)
 

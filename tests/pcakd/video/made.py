@@ -6,14 +6,15 @@ from pathlib import Path
 
 import av
 import numpy as np
-from sklearn.datasets import load_sample_image
+
+from tests.corpus import source_photo
 
 SIZE = (160, 120)
 
 
 def pan(frames: int, *, name: str = "china.jpg", step: int = 2, size: tuple[int, int] = SIZE) -> Iterator[np.ndarray]:
     """uint8 height×width×3, a camera that moves by `step` pixels a frame."""
-    photo, (width, height) = load_sample_image(name), size
+    photo, (width, height) = np.asarray(source_photo(name)), size
     for number in range(frames):
         left = number * step
         yield np.ascontiguousarray(photo[100 : 100 + height, left : left + width])

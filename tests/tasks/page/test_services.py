@@ -2,7 +2,6 @@
 
 import json
 
-import mlflow
 import pytest
 
 from pcakd.errors import UsageError
@@ -26,6 +25,8 @@ def services(tmp_path) -> PipelineServices:
 
 @pytest.mark.slow
 def test_votes_are_a_run_with_a_table_and_the_counts(services):
+    import mlflow
+
     votes = [VOTE | {"preferred": "vgg", "blind": True}, VOTE | {"preferred": "same", "blind": False}]
     told = services.save_votes(votes)
     client = mlflow.MlflowClient(services.settings.tracking_uri)

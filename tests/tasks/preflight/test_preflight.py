@@ -9,7 +9,6 @@ from pathlib import Path
 from types import SimpleNamespace
 
 import pytest
-from mlflow import MlflowClient
 
 from pcakd.errors import FatalError, NotFoundError, PcakdError, TransientError, UsageError
 from pcakd.storage import LocalStorage, open_storage
@@ -180,6 +179,8 @@ def test_an_mlflow_that_does_not_answer_may_pass(good, settings):
 def test_a_champion_that_is_no_student_is_told(good, settings, tmp_path):
     settings = replace(settings, tracking_uri=embedded_uri(tmp_path))
     prepare_store(settings.tracking_uri, "preflight")
+    from mlflow import MlflowClient
+
     client = MlflowClient(settings.tracking_uri, settings.tracking_uri)
     client.create_registered_model("pcakd-vgg")
     client.create_model_version("pcakd-vgg", source=str(tmp_path))

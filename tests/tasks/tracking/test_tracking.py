@@ -9,7 +9,6 @@ from dataclasses import replace
 from pathlib import Path
 
 import pytest
-from mlflow import MlflowClient
 
 from tasks.settings import Settings, embedded_uri
 from tasks.tracking import open_tracker, send_leftovers
@@ -31,8 +30,14 @@ def settings(store, tmp_path, request) -> Settings:
     return Settings(home=tmp_path, workspace=str(tmp_path / "w"), tracking_uri=store, experiment=request.node.name)
 
 
+def client_of(settings: Settings):
+    from mlflow import MlflowClient
+
+    return MlflowClient(settings.tracking_uri)
+
+
 def runs_of(settings: Settings):
-    client = MlflowClient(settings.tracking_uri)
+    client = client_of(settings)
     experiment = client.get_experiment_by_name(settings.experiment)
     return {run.info.run_name: run for run in client.search_runs([experiment.experiment_id])}
 
@@ -50,7 +55,7 @@ def test_params_metrics_files_and_nested_runs_arrive_and_nothing_is_left_on_the_
     assert runs["pipeline"].data.params == {"teacher": "vgg19"}
     assert runs["pipeline"].data.tags["pcakd.flow_run"] == "f1"
     assert runs["distill"].data.tags["mlflow.parentRunId"] == runs["pipeline"].info.run_id
-    client = MlflowClient(settings.tracking_uri)
+    client = client_of(settings)
     assert len(client.get_metric_history(runs["distill"].info.run_id, "loss")) == 300
     assert [f.path for f in client.list_artifacts(runs["distill"].info.run_id, "pictures")] == ["pictures/grid.txt"]
     assert "nan" not in runs["distill"].data.metrics
@@ -81,7 +86,7 @@ def test_a_run_that_is_stopped_ends_as_killed(settings):
 def test_artifacts_lie_beside_the_sqlite_file_by_an_explicit_address(settings):
     with open_tracker(settings, "a") as run:
         assert run.flush()
-    experiment = MlflowClient(settings.tracking_uri).get_experiment_by_name(settings.experiment)
+    experiment = client_of(settings).get_experiment_by_name(settings.experiment)
     assert experiment.artifact_location.startswith("file:///")
 
 
@@ -132,7 +137,7 @@ def test_what_a_killed_process_tracked_is_sent_by_the_next_one_and_its_run_ends_
     assert send_leftovers(settings).sent == 1
     (run,) = runs_of(settings).values()
     assert run.info.status == "KILLED"
-    history = MlflowClient(settings.tracking_uri).get_metric_history(run.info.run_id, "loss")
+    history = client_of(settings).get_metric_history(run.info.run_id, "loss")
     assert [(m.step, m.value) for m in history] == [(1, 1.0), (2, 0.5)]
 
 
@@ -151,7 +156,7 @@ def test_a_journal_sent_twice_gives_one_run_with_each_metric_once(settings):
         journal.close()
         assert send_leftovers(settings).sent == 1, attempt
     (run,) = runs_of(settings).values()
-    assert len(MlflowClient(settings.tracking_uri).get_metric_history(run.info.run_id, "loss")) == 1
+    assert len(client_of(settings).get_metric_history(run.info.run_id, "loss")) == 1
 
 
 def test_an_entry_that_mlflow_refuses_is_left_out_and_the_rest_arrives(settings, caplog):
