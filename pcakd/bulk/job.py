@@ -3,9 +3,11 @@
 import tomllib
 from collections.abc import Callable
 from dataclasses import dataclass, field
+from datetime import time
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, Literal
 
+from pcakd.bulk.budget import Rate, Window, parse_rate, parse_window
 from pcakd.bulk.naming import (
     TEMPLATE,
     TEMPLATE_OF_STYLES,
@@ -126,8 +128,19 @@ class RunOptions(MachineLimits):
     """End early, with a full report, when more have failed: below 1 a share of the results, such as 5%, else a number
     of them."""
 
+    max_minutes: Annotated[float | None, Bounds(above=0)] = None
+    """End after so many minutes, with a full report; the same command goes on."""
+    max_gb_out: Annotated[float | None, Bounds(above=0)] = None
+    """End, with a full report, when this run has written so many GB; the same command goes on."""
+    max_rate: str | None = None
+    """All workers together take no more than this: objects a second as 20/s, or bytes read and written as 5MB/s."""
+    window: str | None = None
+    """Work only between these times of the day, as 22:00-06:00 on this machine's clock; end when it closes, the same
+    command goes on."""
+
     def __post_init__(self) -> None:
         check_fields(self)
+        self.rate(), self.hours()
         if self.max_failed is not None and self.max_failed >= 1 and not float(self.max_failed).is_integer():
             raise UsageError(f"max_failed is {self.max_failed}: give a share below 1, or a whole number of items")
 
@@ -136,6 +149,23 @@ class RunOptions(MachineLimits):
         if self.max_failed is None:
             return False
         return failed > (self.max_failed * items if self.max_failed < 1 else self.max_failed)
+
+    def rate(self) -> Rate | None:
+        return parse_rate(self.max_rate) if self.max_rate else None
+
+    def hours(self) -> Window | None:
+        return parse_window(self.window) if self.window else None
+
+    def spent(self, *, seconds: float, bytes_out: int, now: time) -> str:
+        """Which budget is spent, in words; "" for none. now: the time of the day."""
+        hours = self.hours()
+        if hours is not None and now not in hours:
+            return f"it is {now:%H:%M}, outside window {self.window}"
+        if self.max_minutes is not None and seconds >= self.max_minutes * 60:
+            return f"max_minutes {self.max_minutes:g} are over"
+        if self.max_gb_out is not None and bytes_out >= self.max_gb_out * 1e9:
+            return f"max_gb_out {self.max_gb_out:g} is written"
+        return ""
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -53,7 +53,7 @@ known is under DEST/_pcakd/<job id>/; the last line says where the report is.
 
 \b
 Exit codes: 0 done, 2 usage, 3 some photos failed (the report says which and why),
-4 gave up, the same command may help, 5 fatal."""
+4 gave up or a budget is spent, the same command goes on, 5 fatal."""
 
 
 @click.command("stylize-bucket", epilog=EXAMPLES, short_help="Stylize a folder or bucket of photos, resumably.")
@@ -73,6 +73,9 @@ Exit codes: 0 done, 2 usage, 3 some photos failed (the report says which and why
 @field_option(BucketJob, "template", metavar="T")
 @field_options(BucketJob, "format", *WriteOptions.__dataclass_fields__, "max_side")
 @field_options(RunOptions, "workers", "device", "memory_limit", "max_failed")
+@field_options(RunOptions, "max_minutes", "max_gb_out")
+@field_option(RunOptions, "max_rate", metavar="N/s|SIZE/s")
+@field_option(RunOptions, "window", metavar="HH:MM-HH:MM")
 @request_payer_option
 @click.option("--dry-run", is_flag=True, help="List, plan and check for collisions; write nothing.")
 @click.pass_context

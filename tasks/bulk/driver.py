@@ -50,8 +50,16 @@ class OutageError(TransientError):
     """The storage is away: a job must not mark a million items for that."""
 
 
-class TooManyFailedError(TransientError):
-    """The run ended early: more items failed than the user allows."""
+class EndedEarlyError(TransientError):
+    """The run ended as the user wants it to: the same again at once would end as soon."""
+
+
+class TooManyFailedError(EndedEarlyError):
+    """More items failed than the user allows."""
+
+
+class BudgetError(EndedEarlyError):
+    """A budget of the run is spent."""
 
 
 @dataclass
@@ -97,7 +105,7 @@ class Driver:
         self._started = time.monotonic()
 
     def work(self) -> None:
-        """Raises TransientError, FatalError, TooManyFailedError, SupersededError; rows that came are recorded."""
+        """Raises TransientError, FatalError, EndedEarlyError, SupersededError; rows that came are recorded."""
         with ExitStack() as stack:
             for items in self._chunks():
                 self._pass(stack, items, alone=False)
@@ -140,6 +148,7 @@ class Driver:
         return pa.concat_tables(tables)
 
     def _pass(self, stack: ExitStack, items: pa.Table, *, alone: bool) -> None:
+        self._check_budget()
         if self._chain is None:
             self.progress.doing("starting Ray")
             stack.enter_context(ray_cluster())
@@ -162,6 +171,8 @@ class Driver:
                     raise SupersededError(
                         f"{self.snapshot.storage.uri()}: another run took this job over; this one stops"
                     )
+                if self._outstanding:
+                    self._check_budget()
                 self._flush(now)
         except BaseException:
             with suppress(PcakdError):  # perhaps it ends because the storage is away
@@ -171,6 +182,15 @@ class Driver:
             stream.close()
         self._flush()
         self._account_for_lost(items, alone)
+
+    def _check_budget(self) -> None:
+        state, seconds = self.state, time.monotonic() - self._started
+        spent = self.options.spent(seconds=seconds, bytes_out=state.bytes_out, now=datetime.now().time())
+        if spent:
+            raise BudgetError(
+                f"{spent}: stopped with {state.done:,} of {self.snapshot.item_count:,} items done; the same command "
+                "goes on"
+            )
 
     def _take(self, rows: list[Row], alone: bool) -> None:
         from tasks.bulk.workers import STOP

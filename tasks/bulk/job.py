@@ -155,6 +155,7 @@ class _BucketRun:
     def _chain(self, items: int) -> Any:
         """Once Ray is there: the styles' statistics, computed once, and the chain."""
         from pcakd.stylize.stylizer import Stylizer
+        from tasks.bulk.pace import Paced
         from tasks.bulk.pipeline import Chain, ClusterShares
         from tasks.bulk.shared_looks import shared_looks
         from tasks.bulk.workers import Work
@@ -183,6 +184,7 @@ class _BucketRun:
             settings=settings,
         )
         self.workers, self.device = shares.stylizers, "cuda" if shares.gpus else "cpu"
+        rate = options.rate()
         work = Work(
             source=self.source,
             dest=self.dest,
@@ -199,6 +201,7 @@ class _BucketRun:
             depth=job.depth,
             colour=job.colour,
             create_only=job.overwrite == "fail",
+            pace=None if rate is None else Paced.start(self.name, rate),
         )
         return Chain(work, checkpoint._replace(student=checkpoint.student.cpu()), styles, shares, looks)
 

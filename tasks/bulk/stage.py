@@ -9,7 +9,7 @@ from pcakd.bulk.report import FAILED, NUMBERS, PAGE, Report, headline
 from pcakd.errors import FatalError, PcakdError
 from pcakd.fields import chosen
 from tasks.bulk import BucketReport, BulkProgress, stylize_bucket
-from tasks.bulk.driver import TooManyFailedError
+from tasks.bulk.driver import EndedEarlyError
 from tasks.lease import waiting_for
 from tasks.stages.artifacts import links, publish_text
 from tasks.stages.progress import StageProgress
@@ -52,8 +52,8 @@ def stylize_stage(session: Session, **options: Any) -> BucketReport:
                 reported=lambda report: _log_report(report, run),
                 moved=moved,
             )
-        except TooManyFailedError as error:
-            raise FatalError(str(error)) from None  # trying again at once would go over the same limit
+        except EndedEarlyError as error:
+            raise FatalError(str(error)) from None  # trying again at once would come to the same limit
         if report.reused:
             _log_page(report.page, run)
         run.params({"resolved_model": report.model, "job_id": report.job_id})

@@ -35,6 +35,7 @@ from tasks.bulk.carried import (
     unpack,
     with_photo,
 )
+from tasks.bulk.pace import Paced
 
 LARGE_PIXELS = 4 << 20
 """Photos of more pixels stay encoded between the workers: blocks that are large for Ray's object store make its
@@ -54,6 +55,7 @@ class Work:
     run:    goes into every row.
     model:  its name with every alias resolved, for the rows.
     create_only: leave an output alone that is there with other content.
+    pace: the rate that all workers keep together; None: none.
     """
 
     source: Storage
@@ -71,6 +73,7 @@ class Work:
     depth: str = "same"
     colour: str = "srgb"
     create_only: bool = False
+    pace: Paced | None = None
     max_pixels: int = field(default_factory=max_pixels_default)
 
 
@@ -192,6 +195,8 @@ def _read(work: Work, key: str, size: int) -> tuple[Row, bytes]:
     data, info = b"", None
     with _failures(row):
         check_bytes(size, shown(key))
+        if work.pace is not None:
+            work.pace.before_read(size)
         with _timed(row, "fetch_s"):
             data, info = work.source.read_with_info(key_of(key))
     if info is not None:
@@ -248,6 +253,8 @@ def _put(work: Work, head: Head, data: bytes) -> Row:
     row = head.row
     if not head.finished:
         with _failures(row, writing=True):
+            if work.pace is not None:
+                work.pace.before_write(len(data))
             with _timed(row, "put_s"):
                 key = head.item["output"]
                 if work.create_only and not work.dest.create(key, data):

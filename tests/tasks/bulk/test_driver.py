@@ -2,6 +2,7 @@
 
 from collections.abc import Callable, Iterator
 from contextlib import nullcontext
+from datetime import datetime, timedelta
 
 import pytest
 
@@ -9,7 +10,7 @@ from pcakd.bulk import RunOptions
 from pcakd.errors import FatalError, TransientError
 from pcakd.storage import open_storage
 from tasks.bulk import driver as driver_module
-from tasks.bulk.driver import MANY_LOST, OUTAGE, Driver, OutageError, TooManyFailedError
+from tasks.bulk.driver import MANY_LOST, OUTAGE, BudgetError, Driver, OutageError, TooManyFailedError
 from tasks.bulk.progress import BulkProgress
 from tasks.lease import SupersededError, acquire
 from tests.pcakd.bulk.made import fill, ledger, row
@@ -149,6 +150,41 @@ def test_rows_beside_the_one_that_ends_the_run_are_kept(start, status, options, 
     totals = driver.snapshot.totals()
     assert totals.ok == 4
     assert totals.status.get("truncated", 0) == (4 if status == "truncated" else 0)
+
+
+@pytest.mark.parametrize(
+    ("options", "says"),
+    [({"max_gb_out": 7e-8}, "max_gb_out 7e-08 is written"), ({"max_minutes": 1}, "max_minutes 1 are over")],
+)
+def test_a_budget_that_is_spent_ends_the_run_and_the_same_job_goes_on(start, monkeypatch, options, says):
+    def answer(item, alone):
+        if number(item) == 12:
+            driver._started -= 60
+        return OKAY
+
+    driver, chain = start(20, answer, **options)
+    with pytest.raises(BudgetError, match=rf"{says}: stopped with \d+ of 20 items done; the same command goes on"):
+        driver.work()
+    done = driver.snapshot.totals().ok
+    assert 10 <= done < 20
+    driver, chain = start(20, lambda item, alone: OKAY)
+    driver.work()
+    assert chain.passes == [(20 - done, False)]
+    assert driver.snapshot.finish().status == {"ok": 20}
+
+
+def test_outside_its_window_a_run_does_not_even_start(start):
+    later = datetime.now() + timedelta(hours=3)
+    driver, chain = start(20, lambda item, alone: OKAY, window=f"{later:%H:%M}-{later + timedelta(hours=1):%H:%M}")
+    with pytest.raises(BudgetError, match="outside window"):
+        driver.work()
+    assert chain.passes == []
+
+
+def test_a_budget_that_the_last_item_spends_does_not_keep_the_job_from_ending(start):
+    driver, _ = start(20, lambda item, alone: OKAY, max_gb_out=20 * 7e-9)
+    driver.work()
+    assert driver.snapshot.finish().status == {"ok": 20}
 
 
 def test_a_run_that_was_overtaken_stops_and_its_rows_stay(start, monkeypatch):
