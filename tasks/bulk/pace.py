@@ -39,7 +39,7 @@ class Paced:
 
         name = f"pcakd-pace-{run}"
         options = {"name": name, "num_cpus": 0, "max_restarts": -1, "max_task_retries": -1}
-        return cls(name, rate, ray.remote(Pace).options(**options).remote(rate.a_second))  # type: ignore[attr-defined]
+        return cls(name, rate, ray.remote(Pace).options(**options).remote(rate.a_second))
 
     def __reduce__(self) -> Any:
         return Paced, (self.name, self.rate)
