@@ -51,7 +51,7 @@ def parse_window(text: str) -> Window:
     match = _WINDOW.fullmatch(text.strip())
     try:
         hours = [int(number) for number in match.groups()] if match else []
-        window = Window(time(*hours[:2]), time(*hours[2:])) if hours else None
+        window = Window(time(hours[0], hours[1]), time(hours[2], hours[3])) if hours else None
     except ValueError:  # 25:00
         window = None
     if window is None or window.start == window.end:
