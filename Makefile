@@ -36,6 +36,9 @@ models: $(STAMP)  ## Make the built-in students: PHOTOS=FOLDER TEACHERS="FILE FI
 up: $(STAMP)  ## Start the local stack: Prefect, MLflow, Ray and a worker, as plain processes
 	@PATH="$(abspath $(BIN)):$$PATH" $(BIN)/python -m infra.stack up
 
+automations: $(STAMP)  ## Let Prefect tell of failures, overruns and champions: AUTOMATIONS="--webhook URL"
+	@$(BIN)/python -m infra.automations $(AUTOMATIONS)
+
 restart: $(STAMP)  ## Stop and start the local stack: it takes the settings of this shell
 	@PATH="$(abspath $(BIN)):$$PATH" $(BIN)/python -m infra.stack restart
 
@@ -59,7 +62,7 @@ test-deps: $(STAMP)  ## Install what the integration tests need beside Python pa
 
 test: $(STAMP) test-deps  ## Run all tests, fast ones first
 	$(BIN)/python -m pytest -m "not slow" -q $(FAST)
-	$(BIN)/python -m pytest -m slow
+	$(BIN)/python -m pytest -m slow --durations=20
 
 test-fast: $(STAMP)  ## Run the fast tests (under 2 minutes)
 	$(BIN)/python -m pytest -m "not slow" $(FAST)
@@ -78,4 +81,4 @@ lock: $(STAMP)  ## Renew requirements.lock from pyproject.toml
 clean:  ## Remove the virtual environment and everything built
 	rm -rf $(VENV) build dist demo *.egg-info .pytest_cache .mypy_cache .ruff_cache
 
-.PHONY: help install demo models up restart down check format test-deps test test-fast bench gpu-check lock clean
+.PHONY: help install demo models up automations restart down check format test-deps test test-fast bench gpu-check lock clean

@@ -6,7 +6,7 @@ from typing import Any
 from prefect import flow
 
 from flows.parameters import Evaluation, Registration, Shadow
-from flows.reports import publish_registration
+from flows.reports import publish_champion, publish_registration
 from pcakd.fields import chosen
 from tasks.evaluation.stage import evaluate_stage
 from tasks.registry import Floors, Gate, Registered, Rivals
@@ -96,6 +96,8 @@ def enter(
         if not result.decision.moved:
             break
         session.log.warning("%s: %s; it tries again", result.registered.uri, result.decision.reason)
+    if result.decision.promoted:
+        publish_champion(result)
     return result
 
 

@@ -4,11 +4,13 @@ from collections.abc import Mapping
 from typing import Any, NamedTuple
 
 from prefect.artifacts import create_table_artifact
+from prefect.events import emit_event
 
 from pcakd.drift.verdict import Verdict
 from pcakd.errors import PcakdError
 from pcakd.storage import open_storage
 from tasks.bulk import BucketReport
+from tasks.registry.names import CHAMPION_EVENT
 from tasks.registry.stage import RegistrationOutcome
 from tasks.stages.artifacts import links, picture, publish, publish_text
 from tasks.stages.run import StageResult
@@ -48,6 +50,17 @@ def publish_registration(result: RegistrationOutcome, scores: StageResult, sessi
     page = session.tracker.page()
     publish_text("registration", *_registration_lines(result), links(page, ""), description="Registration")
     publish(create_table_artifact, key="scores", table=score_table(scores), description=links(page, scores.place))
+
+
+def publish_champion(result: RegistrationOutcome) -> None:
+    """Tell Prefect, and so its automations, that a version has become champion."""
+    registered = result.registered
+    publish(
+        emit_event,
+        event=CHAMPION_EVENT,
+        resource={"prefect.resource.id": f"pcakd.model.{registered.name}", "prefect.resource.name": registered.name},
+        payload={"model": registered.uri, "version": registered.version, "reason": result.decision.reason},
+    )
 
 
 def publish_drift(result: StageResult, verdict: Verdict) -> None:

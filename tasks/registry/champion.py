@@ -82,6 +82,7 @@ def promote(
                 add(client, registered.name, now, move)
             except TakenError as error:
                 return Decision(passed=False, reason=str(error), moved=True)
+            decision = replace(decision, promoted=True)
         client.set_model_version_tag(registered.name, str(registered.version), REASON_TAG, decision.reason)
         for version in {registered.version, now.champion} - {0}:
             describe(client, registered.name, version)

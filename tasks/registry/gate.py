@@ -89,11 +89,13 @@ class Decision:
     """passed: whether the challenger may be champion; reason: why, one sentence without its full stop.
 
     moved: the champion changed while the challenger was measured; against the new one it may try again.
+    promoted: it has just become champion.
     """
 
     passed: bool
     reason: str
     moved: bool = False
+    promoted: bool = False
 
 
 @dataclass(frozen=True, kw_only=True)

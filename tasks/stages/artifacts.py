@@ -18,14 +18,14 @@ PICTURE_SIDE = 1000
 
 
 def publish(create: Callable[..., Any], **fields: Any) -> None:
-    """Call one of Prefect's `create_..._artifact`, if this is a flow run; an interface that is away must not fail a run
-    whose work is done."""
+    """Call Prefect's `emit_event` or a `create_..._artifact`, if this is a flow run; an interface that is away must not
+    fail a run whose work is done."""
     if FlowRunContext.get() is None:
         return
     try:
         create(**fields)
     except Exception as error:
-        logging.getLogger("pcakd").warning("the artifact %s could not be shown: %s", fields["key"], error)
+        logging.getLogger("pcakd").warning("%s could not be shown: %s", fields.get("key") or fields.get("event"), error)
 
 
 def publish_text(key: str, *paragraphs: str, description: str) -> None:

@@ -106,6 +106,13 @@ class Deployments:
     def post(self, path: str, body: dict[str, Any]) -> Any:
         return self._call(path, json.dumps(body).encode())
 
+    def send(self, path: str, body: Any) -> None:
+        """Post what is answered with nothing."""
+        request = urllib.request.Request(
+            f"{self.api}/{path}", json.dumps(body).encode(), {"Content-Type": "application/json"}
+        )
+        urllib.request.urlopen(request, timeout=60).close()
+
     def _call(self, path: str, body: bytes | None = None) -> Any:
         request = urllib.request.Request(f"{self.api}/{path}", body, {"Content-Type": "application/json"})
         for left in range(BUSY, -1, -1):

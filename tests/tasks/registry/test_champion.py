@@ -35,7 +35,9 @@ def test_a_version_below_a_floor_stays_challenger_and_its_page_says_which(model)
 
 
 def test_the_history_says_who_was_champion_when_by_whom_and_why(model):
-    assert model.flow(1, 1.0).passed
+    assert model.flow(1, 1.0).promoted
+    again = model.flow(1, 1.0)
+    assert (again.passed, again.promoted) == (True, False)
     assert model.flow(2, 1.2, champion=1.0).passed
     now = standing(model.client, model.name)
     assert [(m.kind, m.version, m.before, m.who) for m in now.moves] == [
