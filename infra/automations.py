@@ -22,8 +22,8 @@ if TYPE_CHECKING:
 
 BLOCK = "pcakd"
 """Name of the webhook block in Prefect."""
-TAG = {"prefect.resource.id": "prefect.tag.pcakd", "prefect.resource.role": "tag"}
-RUNS = {"prefect.resource.id": "prefect.flow-run.*"}
+TAG: dict[str, str | list[str]] = {"prefect.resource.id": "prefect.tag.pcakd", "prefect.resource.role": "tag"}
+RUNS: dict[str, str | list[str]] = {"prefect.resource.id": "prefect.flow-run.*"}
 ENDS = {f"prefect.flow-run.{state}" for state in ("Completed", "Failed", "Crashed", "Cancelled", "TimedOut")}
 RUN_TEXT = "{{ flow.name }} {{ flow_run.name }}"
 
@@ -62,11 +62,12 @@ def apply(webhook: str | None, overrun: timedelta, end: timedelta) -> list[str]:
     from prefect.client.orchestration import get_client
     from prefect.exceptions import PrefectException
     from prefect.settings import PREFECT_API_URL
+    from pydantic import SecretStr
 
     try:
         block = None
         if webhook:
-            block = Webhook(url=webhook).save(BLOCK, overwrite=True)  # type: ignore[call-arg]
+            block = Webhook(url=SecretStr(webhook)).save(BLOCK, overwrite=True)
         wanted = automations(block, overrun, end)
         with get_client(sync_client=True) as client:
             there = {one.name: one for one in client.read_automations()}

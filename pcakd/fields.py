@@ -42,7 +42,7 @@ class Bounds:
     below: float | None = None
     above: float | None = None
 
-    def __contains__(self, value: float) -> bool:
+    def __contains__(self, value: Any) -> bool:
         return (
             (self.low is None or value >= self.low)
             and (self.high is None or value <= self.high)

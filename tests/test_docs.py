@@ -63,11 +63,12 @@ def test_modules_and_names_that_are_named_exist(page):
 
 @cache
 def options() -> dict[str, set[str]]:
-    """Command of `pcakd` → the options that it takes."""
+    """Command of `pcakd` → the options that it takes; and of the modules that `make` runs."""
     from flows.cli import PIPELINE_COMMANDS
+    from infra.automations import main as automations
     from pcakd.cli.main import COMMANDS
 
-    found = {}
+    found = {"make automations": options_of(automations)}
     for name, (place, _) in (COMMANDS | PIPELINE_COMMANDS).items():
         module, _, attribute = place.partition(":")
         command: click.Command = getattr(importlib.import_module(module), attribute)

@@ -47,8 +47,8 @@ def read_metadata(image: Image.Image, data: bytes = b"") -> FoundMetadata:
     if image.format == "TIFF":
         xmp, iptc = _tiff_blocks(image, xmp)
     if image.format == "PNG":
-        packed, resources = unpack_blocks(image)
-        xmp, iptc = xmp or packed, _iptc_of(resources)
+        packed, packed_resources = unpack_blocks(image)
+        xmp, iptc = xmp or packed, _iptc_of(packed_resources)
     if image.format == "GIF":
         xmp = xmp_in_gif(data)
     found = _exif_of(image, data)

@@ -125,9 +125,10 @@ def _block(page: PlainTiff, offset: int, count: int, shape: tuple[int, int, int]
         return np.moveaxis(whole, 1, 2).copy().view(page.samples.newbyteorder(">")).reshape(shape)
     if predictor == 2:
         # Of floats, too, differences are those of their bytes taken as whole numbers.
-        whole = np.dtype(f"u{page.samples.itemsize}")
-        steps = np.frombuffer(raw, whole.newbyteorder(page.reader.order), size // whole.itemsize)  # type: ignore[arg-type]
-        return np.cumsum(steps.reshape(shape), axis=1, dtype=whole).view(page.samples)
+        number = np.dtype(f"u{page.samples.itemsize}")
+        order = number.newbyteorder(page.reader.order)  # type: ignore[arg-type]
+        steps = np.frombuffer(raw, order, size // number.itemsize)
+        return np.cumsum(steps.reshape(shape), axis=1, dtype=number).view(page.samples)
     return np.frombuffer(raw, order, size // page.samples.itemsize).reshape(shape)
 
 

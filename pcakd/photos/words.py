@@ -70,9 +70,10 @@ def xmp_in_gif(data: bytes) -> bytes:
 
 def _readable(value: object) -> str:
     """Text: UTF-8, else Latin-1, without what cannot be shown."""
+    text = str(value)
     if isinstance(value, bytes):
         try:
-            value = value.decode()
+            text = value.decode()
         except UnicodeDecodeError:
-            value = value.decode("latin-1")
-    return "".join(c for c in str(value) if c.isprintable() or c in "\n\t").strip()
+            text = value.decode("latin-1")
+    return "".join(c for c in text if c.isprintable() or c in "\n\t").strip()
