@@ -1,15 +1,19 @@
 """The `pcakd` command as a user runs it: in a process of its own.
 
-Most calls fork from a server process that has imported PyTorch once; `fresh=True` starts Python anew, for
+Most calls fork from a server process that has imported once what commands need; `fresh=True` starts Python anew, for
 tests of what a start itself does. Commands that may start Ray start anew, unless a test that starts none says
 `fresh=False`.
 """
 
 import multiprocessing
 import os
+import signal
 import subprocess
 import sys
 import tempfile
+from collections.abc import Iterator
+from contextlib import contextmanager
+from multiprocessing.process import BaseProcess
 from pathlib import Path
 
 from flows.cli import PIPELINE_COMMANDS
@@ -17,7 +21,13 @@ from flows.cli import PIPELINE_COMMANDS
 ROOT = Path(__file__).resolve().parents[1]
 
 _context = multiprocessing.get_context("forkserver")
-_context.set_forkserver_preload(["torch", "pcakd.stylize.stylizer", "pcakd.cli.stylize", "flows.cli"])
+_context.set_forkserver_preload(
+    [
+        *("torch", "pcakd.stylize.stylizer", "pcakd.cli.stylize", "flows.cli"),
+        # For bulk commands and evaluations; pandas is what PyArrow imports when it is first given a list.
+        *("pandas", "pcakd.bulk.plan", "tasks.bulk.command", "pcakd.evaluation.evaluate", "pcakd.evaluation.report"),
+    ]
+)
 
 
 def pcakd(
@@ -63,13 +73,20 @@ def start_pcakd(*args: object, **environment: str) -> subprocess.Popen[str]:
     )
 
 
-def _forked(
-    words: list[str], cwd: Path, environment: dict[str, str], timeout: float
-) -> subprocess.CompletedProcess[str]:
+@contextmanager
+def forked_pcakd(words: list[str], cwd: Path, environment: dict[str, str]) -> Iterator[tuple[BaseProcess, list[Path]]]:
+    """The command while it runs, and the files of its stdout and stderr."""
     with tempfile.TemporaryDirectory() as folder:
         outputs = [Path(folder) / "stdout", Path(folder) / "stderr"]
         process = _context.Process(target=_child, args=(words, str(cwd), environment, [str(p) for p in outputs]))
         process.start()
+        yield process, outputs
+
+
+def _forked(
+    words: list[str], cwd: Path, environment: dict[str, str], timeout: float
+) -> subprocess.CompletedProcess[str]:
+    with forked_pcakd(words, cwd, environment) as (process, outputs):
         process.join(timeout)
         if process.exitcode is None:
             process.kill()
@@ -82,6 +99,8 @@ def _child(words: list[str], cwd: str, environment: dict[str, str], outputs: lis
     for descriptor, path in zip((1, 2), outputs, strict=True):
         os.dup2(os.open(path, os.O_WRONLY | os.O_CREAT), descriptor)
     sys.stdout, sys.stderr = os.fdopen(1, "w", closefd=False), os.fdopen(2, "w", closefd=False)
+    # A background job of a shell inherits "ignore"; a person's terminal does not.
+    signal.signal(signal.SIGINT, signal.default_int_handler)
     os.environ.clear()
     os.environ.update(environment)
     os.chdir(cwd)

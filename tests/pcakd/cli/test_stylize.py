@@ -1,7 +1,5 @@
 import os
 import signal
-import subprocess
-import sys
 import time
 
 import numpy as np
@@ -11,7 +9,7 @@ from PIL import Image
 from pcakd.cli.stylize import plan_outputs
 from pcakd.errors import UsageError
 from pcakd.student.checkpoint import save_checkpoint
-from tests.command import ROOT, pcakd
+from tests.command import ROOT, forked_pcakd, pcakd
 from tests.corpus import bad_photos, encode, photograph
 from tests.models import random_checkpoint
 
@@ -122,24 +120,15 @@ def test_an_interrupt_leaves_no_half_written_file(photos, model):
     for i in range(100):
         (photos / f"{i:03}.jpg").write_bytes((photos / "content.jpg").read_bytes())
     names = [f"{i:03}.jpg" for i in range(100)]
-    command = [sys.executable, "-m", "flows.cli", "stylize", *names, "--style", "style.png", "--out", "results"]
-    environment = os.environ | {"PYTHONPATH": str(ROOT)}
-    process = subprocess.Popen(
-        [*command, "--model", str(model)],
-        cwd=photos,
-        env=environment,
-        stderr=subprocess.PIPE,
-        text=True,
-        # A background job of a shell inherits "ignore"; a person's terminal does not.
-        preexec_fn=lambda: signal.signal(signal.SIGINT, signal.SIG_DFL),
-    )
-    deadline = time.monotonic() + 60
-    while not list((photos / "results").glob("*.jpg")) and time.monotonic() < deadline:
-        time.sleep(0.05)
-    process.send_signal(signal.SIGINT)
-    _, stderr = process.communicate(timeout=60)
-    assert process.returncode == 130
-    assert stderr.strip() == "pcakd: interrupted"
+    command = ["stylize", *names, "--style", "style.png", "--out", "results", "--model", str(model)]
+    with forked_pcakd(command, photos, dict(os.environ)) as (process, (_, stderr)):
+        deadline = time.monotonic() + 60
+        while not list((photos / "results").glob("*.jpg")) and time.monotonic() < deadline:
+            time.sleep(0.05)
+        os.kill(process.pid, signal.SIGINT)
+        process.join(60)
+        assert process.exitcode == 130
+        assert stderr.read_text().strip() == "pcakd: interrupted"
     written = list((photos / "results").iterdir())
     assert 0 < len(written) < 100
     for path in written:
