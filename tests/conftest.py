@@ -34,11 +34,6 @@ os.environ.setdefault("OMP_NUM_THREADS", "1")
 if threading.current_thread() is threading.main_thread():
     signal.signal(signal.SIGINT, signal.default_int_handler)
 
-# Tests that run beside each other compute with one thread each, unless they say otherwise: OpenMP's threads wait by
-# spinning, and those of several processes take the cores from each other.
-if "PYTEST_XDIST_WORKER" in os.environ:
-    os.environ.setdefault("OMP_NUM_THREADS", "1")
-
 # Nor do they leave anything in the home folder.
 os.environ["PCAKD_CACHE"] = tempfile.mkdtemp(prefix="pcakd-cache-")
 atexit.register(shutil.rmtree, os.environ["PCAKD_CACHE"], ignore_errors=True)
