@@ -54,7 +54,6 @@ def encode(image: Image.Image, format: str, **options) -> bytes:
     return buffer.getvalue()
 
 
-@functools.cache
 def jpeg(number: int = 0, height: int = 96, width: int = 128, **options) -> bytes:
     return encode(photograph(number, height, width), "JPEG", quality=90, **options)
 
