@@ -12,6 +12,10 @@ export DO_NOT_TRACK := 1
 export PREFECT_SERVER_ANALYTICS_ENABLED := false
 export MLFLOW_DISABLE_TELEMETRY := true
 
+# Packages are installed without bytecode. Where Python may not write it either, each of the hundreds of processes that
+# tests start compiles PyTorch, Ray, MLflow and Prefect anew, which takes longer than what it does with them.
+unexport PYTHONDONTWRITEBYTECODE
+
 .DEFAULT_GOAL := help
 
 help:  ## Show this list
