@@ -1,9 +1,11 @@
+import functools
 import shutil
 import subprocess
 import sys
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
+import kubernetes_validate.utils
 import pytest
 import yaml
 
@@ -23,6 +25,15 @@ BASE = "infra/kubernetes/base"
 RAY = f"{BASE}/ray-cluster.yaml"
 LOCAL = "infra/kubernetes/overlays/local/kustomization.yaml"
 POSTGRES = "postgres:17.6@sha256:00bc86618629af00d2937fdc5a5d63db3ff8450acf52f0636ec813c7f4902929"
+
+
+@pytest.fixture(autouse=True, scope="module")
+def _schemas_are_read_once() -> Iterator[None]:
+    """Kubernetes's are megabytes, and read anew for every object."""
+    with pytest.MonkeyPatch.context() as patch:
+        read = functools.cache(kubernetes_validate.utils.schema_contents)
+        patch.setattr(kubernetes_validate.utils, "schema_contents", read)
+        yield
 
 
 @pytest.fixture
