@@ -19,6 +19,7 @@ STAGES = {
     "stylize-bucket": ["photos", "stylized", "--style", "photos/00.png"],
     "send-tracking": [],
     "registry": ["list"],
+    "workspace": ["list"],
 }
 """A command line of each that would do something."""
 STAGES["distill"] += ["--workers", "2"]  # without it Ray is not needed
