@@ -68,7 +68,7 @@ test: $(STAMP) test-deps  ## Run all tests, fast ones first
 	$(BIN)/python -m pytest -m "not slow" -q $(FAST)
 	$(BIN)/python -m pytest -m slow --durations=20
 
-test-fast: $(STAMP)  ## Run the fast tests (a few minutes)
+test-fast: $(STAMP)  ## Run the fast tests (under 2 minutes)
 	$(BIN)/python -m pytest -m "not slow" $(FAST)
 
 bench: $(STAMP)  ## Measure speed and memory; results in build/benchmarks/ (BENCH="--sizes 1280x720" for less)
