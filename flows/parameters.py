@@ -20,6 +20,7 @@ from pcakd.stylize.options import StylizeOptions
 from tasks.distillation.config import RayOptions
 from tasks.eigenbases.config import FitConfig
 from tasks.registry.gate import AXES, Floors
+from tasks.workspace.config import PruneOptions
 
 Model = TypeVar("Model", bound="Parameters")
 Source = tuple[type, Mapping[str, str]]
@@ -175,6 +176,11 @@ class BulkStylization(Parameters):
         accepted(BucketJob, self)
         accepted(RunOptions, self)
         return self
+
+
+@declared_by(fields_of(PruneOptions))
+class Pruning(Parameters):
+    """What stays in the workspace, and whether the rest is removed."""
 
 
 def accepted(cls: type, parameters: Parameters) -> None:

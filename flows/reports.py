@@ -16,6 +16,8 @@ from tasks.stages.artifacts import links, picture, publish, publish_text
 from tasks.stages.run import StageResult
 from tasks.stages.session import Session
 from tasks.tracking.web import RunPage
+from tasks.workspace.prune import Stock
+from tasks.workspace.show import line
 
 PICTURES = {
     "shards": "overview.png",
@@ -87,6 +89,12 @@ def publish_bulk(report: BucketReport, dest: str) -> None:
     rows = [{"status": name, "results": count} for name, count in report.status.items()]
     described = f"`{dest}`, by {report.model}; a row for every result in `{report.results}`"
     publish(create_table_artifact, key="bulk-status", table=rows, description=described)
+
+
+def publish_stock(stock: Stock, *, removed: bool) -> None:
+    """The outputs that nobody needs, or needed."""
+    title = f"{'Removed' if removed else 'Nobody needs'} {len(stock.unneeded)} of {len(stock.outputs)} outputs."
+    publish_text("workspace", title, "\n".join(f"- {line(one)}" for one in stock.unneeded), description="Workspace")
 
 
 def publish_pipeline(result: PipelineResult, session: Session) -> None:

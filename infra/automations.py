@@ -25,7 +25,9 @@ BLOCK = "pcakd"
 TAG: dict[str, str | list[str]] = {"prefect.resource.id": "prefect.tag.pcakd", "prefect.resource.role": "tag"}
 RUNS: dict[str, str | list[str]] = {"prefect.resource.id": "prefect.flow-run.*"}
 ENDS = {f"prefect.flow-run.{state}" for state in ("Completed", "Failed", "Crashed", "Cancelled", "TimedOut")}
-RUN_TEXT = "{{ flow.name }} {{ flow_run.name }}"
+NAME = "flow.name ~ ' ' ~ flow_run.name"
+RUN = {"flow": "flow.name", "run": "flow_run.id | string"}
+"""What the webhook gets of a run: name → Jinja expression."""
 
 
 @click.command(context_settings={"help_option_names": ["-h", "--help"]})
@@ -86,10 +88,11 @@ def automations(block: Any, overrun: timedelta, end: timedelta) -> list["Automat
     from prefect.events.actions import CallWebhook, CancelFlowRun
     from prefect.events.schemas.automations import AutomationCore, EventTrigger, Posture
 
-    def call(event: str, text: str, **about: str) -> list[Any]:
-        fields = {"event": event, "text": text} | about
-        # Names and messages are people's: only Jinja's tojson writes them so that the whole stays JSON.
-        body = ", ".join(f'"{name}": {{{{ ({_expression(value)}) | tojson }}}}' for name, value in fields.items())
+    def call(event: str, **fields: str) -> list[Any]:
+        # Each field is a Jinja expression. Names and messages are people's: tojson writes them so that all stays JSON.
+        body = ", ".join(
+            f'"{name}": {{{{ ({one}) | tojson }}}}' for name, one in {"event": f"'{event}'", **fields}.items()
+        )
         return [CallWebhook(block_document_id=block, payload=f"{{{body}}}")] if block else []
 
     def lasting(within: timedelta) -> EventTrigger:
@@ -103,7 +106,6 @@ def automations(block: Any, overrun: timedelta, end: timedelta) -> list["Automat
             within=within,
         )
 
-    state = "{{ flow_run.state.name }}: {{ flow_run.state.message or '' }}"
     found = [
         AutomationCore(
             name="pcakd: a run failed",
@@ -115,19 +117,16 @@ def automations(block: Any, overrun: timedelta, end: timedelta) -> list["Automat
                 for_each={"prefect.resource.id"},
             ),
             actions=call(
-                "run-failed", f"{RUN_TEXT}: {state}", flow="{{ flow.name }}", run="{{ flow_run.id | string }}"
+                "run-failed",
+                text=f"{NAME} ~ ': ' ~ flow_run.state.name ~ ': ' ~ (flow_run.state.message or '')",
+                **RUN,
             ),
         ),
         AutomationCore(
             name="pcakd: a run overran",
             description=f"Runs for more than {overrun}.",
             trigger=lasting(overrun),
-            actions=call(
-                "run-overran",
-                f"{RUN_TEXT} runs for more than {overrun}",
-                flow="{{ flow.name }}",
-                run="{{ flow_run.id | string }}",
-            ),
+            actions=call("run-overran", text=f"{NAME} ~ ' runs for more than {overrun}'", **RUN),
         ),
         AutomationCore(
             name="pcakd: a new champion",
@@ -135,8 +134,8 @@ def automations(block: Any, overrun: timedelta, end: timedelta) -> list["Automat
             trigger=EventTrigger(expect={CHAMPION_EVENT}),
             actions=call(
                 "new-champion",
-                "{{ event.payload.model }} is champion: {{ event.payload.reason }}",
-                model="{{ event.payload.model }}",
+                text="event.payload.model ~ ' is champion: ' ~ event.payload.reason",
+                model="event.payload.model",
             ),
         ),
     ]
@@ -147,15 +146,6 @@ def automations(block: Any, overrun: timedelta, end: timedelta) -> list["Automat
         actions=[CancelFlowRun()],
     )
     return [*(one for one in found if one.actions), hanging]
-
-
-def _expression(template: str) -> str:
-    """A text with {{ … }} in it as one Jinja expression: its pieces joined by ~."""
-    pieces = []
-    for number, piece in enumerate(template.replace("}}", "{{").split("{{")):
-        if piece:
-            pieces.append(f"({piece.strip()})" if number % 2 else "'" + piece.replace("'", "\\'") + "'")
-    return " ~ ".join(pieces) or "''"
 
 
 if __name__ == "__main__":

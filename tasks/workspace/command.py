@@ -1,14 +1,20 @@
 """`pcakd workspace`: what the workspace holds, who needs it, and the removal of what nobody needs."""
 
 import json
-from collections.abc import Callable
-from typing import Any
+from collections.abc import Mapping
+from typing import TYPE_CHECKING, Any
 
 import click
 
 from pcakd.cli.extra import need_pipeline
+from pcakd.cli.options import field_options
 from pcakd.errors import EXIT_OK
+from pcakd.fields import chosen
 from pcakd.units import counted, shown_bytes
+from tasks.workspace.config import PruneOptions
+
+if TYPE_CHECKING:
+    from tasks.workspace.prune import Stock
 
 EXAMPLES = """\b
 Examples:
@@ -32,46 +38,32 @@ def workspace() -> None:
     need_pipeline("pcakd workspace")
 
 
-def _options(command: Callable[..., Any]) -> Callable[..., Any]:
-    command = click.option(
-        "--unregistered", is_flag=True, help="Believe a registry that has no model at all, though there are students."
-    )(command)
-    return click.option(
-        "--keep-days",
-        type=click.FloatRange(0),
-        default=30.0,
-        show_default=True,
-        help="What was written in the last so many days stays.",
-    )(command)
-
-
 @workspace.command("list")
-@_options
+@field_options(PruneOptions, "keep_days", "unregistered")
 @click.option("--json", "as_json", is_flag=True, help="For a program: JSON.")
-def list_outputs(keep_days: float, unregistered: bool, as_json: bool) -> int:
+def list_outputs(as_json: bool, **options: Any) -> int:
     """Every output: what it is, its size, and why it stays."""
     from tasks.workspace.show import lines, records
 
-    stock = _stock(keep_days, unregistered)
+    stock = _stock(options)
     click.echo(json.dumps(records(stock), indent=1) if as_json else "\n".join(lines(stock)))
     return EXIT_OK
 
 
 @workspace.command()
-@_options
-@click.option("--delete", is_flag=True, help="Remove them. Without it they are only listed.")
-def prune(keep_days: float, unregistered: bool, delete: bool) -> int:
+@field_options(PruneOptions)
+def prune(**options: Any) -> int:
     """Remove the outputs that nobody needs; without --delete say which these are."""
     from tasks.workspace.prune import remove
     from tasks.workspace.show import line
 
-    stock = _stock(keep_days, unregistered)
+    stock = _stock(options)
     unneeded = stock.unneeded
     size = shown_bytes(sum(one.bytes for one in unneeded))
     if not unneeded:
         click.echo(f"{stock.workspace.uri()}: every output is needed")
-    elif delete:
-        remove(stock, unneeded, holder="pcakd workspace prune", removed=lambda one: click.echo(f"removed {line(one)}"))
+    elif options["delete"]:
+        remove(stock, holder="pcakd workspace prune", removed=lambda one: click.echo(f"removed {line(one)}"))
         click.echo(f"{counted(len(unneeded), 'output')} removed, {size}")
     else:
         for one in unneeded:
@@ -80,8 +72,8 @@ def prune(keep_days: float, unregistered: bool, delete: bool) -> int:
     return EXIT_OK
 
 
-def _stock(keep_days: float, unregistered: bool) -> Any:
+def _stock(options: Mapping[str, Any]) -> "Stock":
     from tasks.settings import Settings
     from tasks.workspace.prune import take_stock
 
-    return take_stock(Settings.read(), keep_days=keep_days, unregistered=unregistered)
+    return take_stock(Settings.read(), chosen(PruneOptions, options))

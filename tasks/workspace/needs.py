@@ -5,6 +5,7 @@ from collections.abc import Iterable, Mapping, Sequence
 
 from pcakd.errors import UsageError
 from pcakd.storage import Storage
+from pcakd.storage.stage import canonical_json
 from tasks.lease import FOLDER, holder_of
 from tasks.registry.show import model_record, models
 from tasks.settings import Settings, shown_uri
@@ -23,7 +24,8 @@ def registered_digests(settings: Settings, outputs: Iterable[Output]) -> dict[st
     for model in models(settings):
         for version in model_record(model["name"], settings)["versions"]:
             state = f" ({version['state']})" if version["state"] else ""
-            found[version["digest"]] = f"{model['name']} version {version['version']}{state}"
+            if version["digest"]:
+                found[version["digest"]] = f"{model['name']} version {version['version']}{state}"
     if not found and any(one.stage == STUDENTS and one.manifest for one in outputs):
         raise UsageError(
             f"MLFLOW_TRACKING_URI: the registry at {shown_uri(settings.tracking_uri)} has no model, but the workspace "
@@ -67,13 +69,14 @@ def needs_of(
 
 
 def _newest(outputs: Sequence[Output]) -> Iterable[tuple[Output, str]]:
-    """The newest dataset of every source, and the newest bases of each by every teacher: what the next run adds to."""
-    datasets: dict[str, Output] = {}
+    """The newest dataset of every source and set of options, and the newest bases of each by every teacher: what the
+    next run adds to."""
+    datasets: dict[tuple[str, bytes], Output] = {}
     for one in outputs:
         if one.stage == DATASETS and one.manifest:
-            source = str(one.manifest.get("source", ""))
-            if source not in datasets or one.touched > datasets[source].touched:
-                datasets[source] = one
+            made_as = str(one.manifest.get("source", "")), canonical_json(one.manifest.get("params"))
+            if made_as not in datasets or one.touched > datasets[made_as].touched:
+                datasets[made_as] = one
     bases: dict[tuple[str, str], Output] = {}
     for one in outputs:
         if one.stage != EIGENBASES:
@@ -82,7 +85,7 @@ def _newest(outputs: Sequence[Output]) -> Iterable[tuple[Output, str]]:
             by = dataset.key, one.inputs.get("teacher", "")
             if one.inputs.get("shards") in dataset.digests and (by not in bases or one.touched > bases[by].touched):
                 bases[by] = one
-    yield from ((one, f"the newest photos of {source}") for source, one in datasets.items())
+    yield from ((one, f"the newest photos of {source}") for (source, _), one in datasets.items())
     yield from ((one, "the newest bases of these photos") for one in bases.values())
 
 

@@ -263,7 +263,7 @@ def test_a_kill_before_any_write_loses_and_doubles_nothing(tmp_path, second):
             return
 
 
-@settings(max_examples=12, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(max_examples=25, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(kills=st.lists(st.integers(0, 14), max_size=5))
 def test_any_number_of_kills_end_in_the_same_ledger(tmp_path_factory, kills):
     folder = tmp_path_factory.mktemp("job")

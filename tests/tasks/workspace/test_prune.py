@@ -15,13 +15,14 @@ from pcakd.storage.stage import MANIFEST, canonical_json
 from tasks.drift.stage import STAGE as DRIFT
 from tasks.eigenbases.job import STAGE as EIGENBASES
 from tasks.evaluation.stage import STAGE as EVALUATIONS
-from tasks.lease import lease
+from tasks.lease import acquire, lease
 from tasks.registry.names import DIGEST_TAG
 from tasks.registry.shadow import STAGE as SHADOWS
 from tasks.settings import Settings
 from tasks.shards.generation import STAGE as SHARDS
-from tasks.workspace import needs, prune
-from tasks.workspace.contents import STAGES, read_workspace
+from tasks.workspace import needs
+from tasks.workspace.config import PruneOptions
+from tasks.workspace.contents import STAGES, Output, read_workspace
 from tasks.workspace.prune import Stock, remove, take_stock
 from tests.tasks.registry.bare import Model, new_store
 
@@ -132,9 +133,9 @@ def test_an_unfinished_output_goes_when_it_is_old_and_a_damaged_manifest_is_as_n
 
 
 def stock(workspace: Workspace) -> Stock:
-    outputs, makers = read_workspace(workspace.storage), needs.at_work(workspace.storage)
-    found = needs.needs_of(outputs, {"m0": "x"}, makers, keep_days=30)
-    return Stock(workspace=workspace.storage, outputs=outputs, needs=found, makers=makers)
+    outputs = read_workspace(workspace.storage)
+    found = needs.needs_of(outputs, {"m0": "x"}, needs.at_work(workspace.storage), keep_days=30)
+    return Stock(workspace=workspace.storage, outputs=outputs, needs=found)
 
 
 def test_what_is_removed_is_gone_whole_and_all_else_is_untouched(workspace):
@@ -143,21 +144,41 @@ def test_what_is_removed_is_gone_whole_and_all_else_is_untouched(workspace):
     other.write_bytes(b"style")
     found = stock(workspace)
     assert {one.name for one in found.unneeded} == {"eigenbases/b1", "students/s1", "evaluations/v1"}
-    freed = remove(found, found.unneeded, holder="test")
-    assert freed == sum(one.bytes for one in found.unneeded)
+    told: list[Output] = []
+    remove(found, holder="test", removed=told.append)
+    assert told == found.unneeded
     assert {one.name for one in read_workspace(workspace.storage)} == {name for name, why in found.needs.items() if why}
     assert other.read_bytes() == b"style"
-    with pytest.raises(ValueError, match="is needed"):
-        remove(found, [one for one in found.outputs if one.key == "s0"], holder="test")
 
 
 def test_nothing_goes_while_a_run_is_at_work(workspace):
     with lease(workspace.storage, "students/begun", holder="flow run brave-otter"):
         found = stock(workspace)
         with pytest.raises(TransientError, match="flow run brave-otter is working on students/begun"):
-            remove(found, found.unneeded, holder="test")
-    found = stock(workspace)
-    assert remove(found, found.unneeded, holder="test") > 0
+            remove(found, holder="test")
+    assert {one.name for one in read_workspace(workspace.storage)} == set(found.needs)
+    remove(found, holder="test")
+    assert not (workspace.folder / "students/s1").exists()
+
+
+def test_a_run_that_begins_meanwhile_ends_the_removal(workspace):
+    found, begun = stock(workspace), []
+
+    def begin(one: Output) -> None:
+        begun.append(acquire(workspace.storage.sub("_leases/students/begun"), holder="flow run brave-otter"))
+
+    with pytest.raises(TransientError, match="brave-otter"):
+        remove(found, holder="test", removed=begin)
+    begun[0].release()
+    assert len(begun) == 1
+    assert len(read_workspace(workspace.storage)) == len(found.outputs) - 1
+
+
+def test_datasets_of_one_source_with_other_options_both_stay_and_a_version_without_digest_keeps_nothing(workspace):
+    workspace.output("shards/small", days=150, source="s3://photos", params={"shortest_side": 96}, digest="d9")
+    assert "the newest photos of s3://photos" in workspace.needed({})["shards/small"]
+    workspace.output("drift/first", inputs={"shards": "d0", "before": ""}, generation=0)
+    assert "drift/first" not in workspace.needed({"m0": "pcakd-vgg version 1"})
 
 
 def test_a_holder_that_has_been_silent_for_long_holds_nothing_up(workspace):
@@ -183,7 +204,7 @@ def test_the_command_lists_and_prunes_by_what_a_real_registry_says(workspace, tm
     assert code == 2
     assert "has no model, but the workspace has students" in error
     with pytest.raises(UsageError, match="has no model"):
-        take_stock(Settings.read())
+        take_stock(Settings.read(), PruneOptions())
     model = Model(store, "pcakd-vgg", 0)
     model.client.create_model_version("pcakd-vgg", str(tmp_path / "m0"), tags={DIGEST_TAG: "m0"})
     code, output, _ = call("list", "--json")
@@ -199,10 +220,3 @@ def test_the_command_lists_and_prunes_by_what_a_real_registry_says(workspace, tm
     assert (code, output.count("removed ")) == (0, 3)
     assert not (workspace.folder / "students/s1").exists()
     assert call("prune", "--delete")[1].endswith("every output is needed\n")
-
-
-def test_the_default_of_the_command_is_the_flows():
-    from tasks.workspace.command import prune as command
-
-    (option,) = [one for one in command.params if one.name == "keep_days"]
-    assert option.default == prune.KEEP_DAYS
