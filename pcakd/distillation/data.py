@@ -15,7 +15,6 @@ from typing import Protocol
 import numpy as np
 import torch
 from torch import Tensor
-from torch.nn import functional as F
 
 from pcakd.errors import PhotoError, UsageError
 from pcakd.photos.images import FORMATS, read_photo
@@ -105,13 +104,20 @@ class Crops:
 
     def batch(self, step: int, rows: Sequence[int], batch: int) -> Tensor:
         """Rows of step `step`'s batch: len(rows)×3×S×S float in [0, 1]. batch: rows that the whole step has."""
-        return torch.stack([self.crop(step * batch + row) for row in rows])
+        return as_floats(self.batch8(step, rows, batch))
+
+    def batch8(self, step: int, rows: Sequence[int], batch: int) -> Tensor:
+        """The same as they were decoded: uint8 len(rows)×S×S×3, a quarter of the bytes."""
+        return torch.from_numpy(np.stack([self._crop8(step * batch + row) for row in rows]))
 
     def crop(self, number: int) -> Tensor:
         """The crop of that number since the start of training: 3×S×S float in [0, 1].
 
         A photo that cannot be read is replaced by the next one of the epoch.
         """
+        return as_floats(torch.from_numpy(np.stack([self._crop8(number)])))[0]
+
+    def _crop8(self, number: int) -> np.ndarray:
         count = len(self.photos)
         epoch, place = divmod(number, count)
         order = _order(self.seed, epoch, count)
@@ -123,22 +129,25 @@ class Crops:
             return self._cut(photo, np.random.default_rng((self.seed, 1, number)))
         raise UsageError("a hundred photos in a row cannot be read: is this a photo set?")
 
-    def _cut(self, photo: np.ndarray, rng: np.random.Generator) -> Tensor:
-        x = torch.from_numpy(np.ascontiguousarray(photo)).permute(2, 0, 1)
-        y0 = int(rng.integers(max(x.shape[1] - self.size, 0) + 1))
-        x0 = int(rng.integers(max(x.shape[2] - self.size, 0) + 1))
-        crop = x[:, y0 : y0 + self.size, x0 : x0 + self.size].float() / 255
+    def _cut(self, photo: np.ndarray, rng: np.random.Generator) -> np.ndarray:
+        y0 = int(rng.integers(max(photo.shape[0] - self.size, 0) + 1))
+        x0 = int(rng.integers(max(photo.shape[1] - self.size, 0) + 1))
+        crop = photo[y0 : y0 + self.size, x0 : x0 + self.size]
         if rng.random() < self.flip:
-            crop = crop.flip(2)
-        below, right = self.size - crop.shape[1], self.size - crop.shape[2]
-        return F.pad(crop[None], (0, right, 0, below), mode="replicate")[0] if below or right else crop
+            crop = crop[:, ::-1]
+        below, right = self.size - crop.shape[0], self.size - crop.shape[1]
+        return np.pad(crop, ((0, below), (0, right), (0, 0)), mode="edge") if below or right else crop
 
     def sample(self, count: int) -> Tensor:
         """Crops N×3×S×S of photos spread over the whole set: for statistics, always the same ones."""
         picks = np.linspace(0, len(self.photos) - 1, min(count, len(self.photos))).astype(int)
-        return torch.stack(
-            [self._cut(self.photos[int(i)], np.random.default_rng((self.seed, 2, int(i)))) for i in picks]
-        )
+        crops = [self._cut(self.photos[int(i)], np.random.default_rng((self.seed, 2, int(i)))) for i in picks]
+        return as_floats(torch.from_numpy(np.stack(crops))).contiguous()
+
+
+def as_floats(photos: Tensor) -> Tensor:
+    """uint8 N×H×W×3, on any device, as float N×3×H×W in [0, 1]; channels stay last in memory."""
+    return photos.permute(0, 3, 1, 2).float() / 255
 
 
 _ORDERS: OrderedDict[tuple[int, int, int], np.ndarray] = OrderedDict()

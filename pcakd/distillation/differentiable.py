@@ -16,15 +16,51 @@ LUMA = (0.2125, 0.7154, 0.0721)
 SSIM_WINDOW = 7
 
 
-class SymmetricRoot(torch.autograd.Function):
-    """A^½ of symmetric positive definite matrices …×C×C.
+SMALLEST = 1e-3
+"""Root of the smallest eigenvalue, as a share of the matrix's norm, for which `_products` are the quickest."""
 
-    The gradient solves X·A^½ + A^½·X = G in the eigenbasis: it divides by sums of roots, so equal eigenvalues, where
-    the gradient of the eigenvectors themselves has poles, do no harm.
+
+@lru_cache(maxsize=1)
+def _growths() -> list[float]:
+    """Factors ρ of the steps of `roots_by_products`: the best for eigenvalues from SMALLEST² to 1 (Chen & Chow 2014),
+    and ones at the end, where the iteration converges by itself."""
+    found, low = [], SMALLEST
+    while low < 0.999:
+        rho = (3 / (1 + low + low * low)) ** 0.5
+        found.append(rho)
+        low = rho * low * (3 - rho * rho * low * low) / 2
+    return [*found, 1.0, 1.0, 1.0, 1.0]
+
+
+def roots_by_products(matrix: Tensor) -> Tensor:
+    """A^½ of matrices …×C×C with positive eigenvalues, by Newton-Schulz steps in float64: products alone.
+
+    A GPU decomposes small matrices one by one and makes the host wait; it multiplies them all at once.
+    """
+    work = matrix.double()
+    eye = torch.eye(work.shape[-1], dtype=work.dtype, device=work.device)
+    norm = work.square().sum((-2, -1), keepdim=True).sqrt()
+    root, inverse = work / norm, eye.expand_as(work)
+    for rho in _growths():
+        step = (3 * rho / 2) * eye - (rho**3 / 2) * (inverse @ root)
+        root, inverse = root @ step, step @ inverse
+    return (root * norm.sqrt()).to(matrix.dtype)
+
+
+class SymmetricRoot(torch.autograd.Function):
+    """A^½ of symmetric positive definite matrices …×C×C: by eigendecomposition on a CPU, by products on a GPU.
+
+    The gradient solves X·A^½ + A^½·X = G. In the eigenbasis that divides by sums of roots, so equal eigenvalues, where
+    the gradient of the eigenvectors themselves has poles, do no harm. By products X is what stands beside A^½ in the
+    root of [[A, G], [0, A]].
     """
 
     @staticmethod
     def forward(ctx: Any, matrix: Tensor) -> Tensor:
+        ctx.by_products = matrix.is_cuda
+        if ctx.by_products:
+            ctx.save_for_backward(matrix)
+            return roots_by_products(matrix)
         # eigh raises on what is not a number; the loss should show it instead, on every worker.
         finite = torch.isfinite(matrix).all(-1, keepdim=True).all(-2, keepdim=True)
         values, vectors = torch.linalg.eigh(torch.where(finite, matrix, torch.eye(matrix.shape[-1]).to(matrix)))
@@ -34,10 +70,24 @@ class SymmetricRoot(torch.autograd.Function):
 
     @staticmethod
     def backward(ctx: Any, *gradients: Tensor) -> Tensor:
-        roots, vectors = ctx.saved_tensors
         gradient = (gradients[0] + gradients[0].mT) / 2
+        if ctx.by_products:
+            return lyapunov_by_products(ctx.saved_tensors[0], gradient)
+        roots, vectors = ctx.saved_tensors
         inner = vectors.mT @ gradient @ vectors / (roots[..., :, None] + roots[..., None, :])
         return vectors @ inner @ vectors.mT
+
+
+def lyapunov_by_products(matrix: Tensor, gradient: Tensor) -> Tensor:
+    """X with X·A^½ + A^½·X = G, for A and G symmetric …×C×C, A positive definite."""
+    # The gradient is brought to A's size, for the iteration's sake: X is linear in it.
+    size = gradient.abs().amax((-2, -1), keepdim=True).clamp_min(torch.finfo(gradient.dtype).tiny)
+    share = matrix.abs().amax((-2, -1), keepdim=True) / size
+    above = torch.cat([matrix, gradient * share], -1)
+    below = torch.cat([torch.zeros_like(matrix), matrix], -1)
+    whole = roots_by_products(torch.cat([above, below], -2).double())
+    width = matrix.shape[-1]
+    return (whole[..., :width, width:] / share).to(matrix.dtype)
 
 
 def match_statistics(x: Tensor, style: Tensor) -> Tensor:
@@ -53,17 +103,25 @@ def match_statistics(x: Tensor, style: Tensor) -> Tensor:
         ridge = REGULARISATION * torch.eye(x.shape[1], device=x.device, dtype=x.dtype)
         whiten = SymmetricRoot.apply(flat @ flat.mT / flat.shape[2] + ridge)
         colour = SymmetricRoot.apply(goal @ goal.mT / goal.shape[2] + ridge)
-        matched = colour @ torch.linalg.solve(whiten, flat) + mean
+        # Both are symmetric: (whiten⁻¹ · colour)ᵀ = colour · whiten⁻¹. Without a check, for which a GPU would be
+        # waited for: `whiten` is positive definite, or not a number, which the loss shows.
+        matched = torch.linalg.solve_ex(whiten, colour)[0].mT @ flat + mean
         return matched.unflatten(2, (x.shape[2], x.shape[3]))
 
 
-@lru_cache(maxsize=8)
-def _box(size: int, radius: int) -> Tensor:
+@lru_cache(maxsize=16)
+def _box(size: int, radius: int, device: torch.device, dtype: torch.dtype) -> Tensor:
     """The mean over 2·radius+1 neighbours as a matrix size×size, borders reflected (edge pixel repeated)."""
     index = torch.arange(size)[:, None] + torch.arange(-radius, radius + 1)
     index = index % (2 * size)
     index = torch.where(index < size, index, 2 * size - 1 - index)
-    return torch.zeros(size, size).scatter_add_(1, index, torch.ones(index.shape)) / (2 * radius + 1)
+    box = torch.zeros(size, size).scatter_add_(1, index, torch.ones(index.shape)) / (2 * radius + 1)
+    return box.to(device, dtype)
+
+
+@lru_cache(maxsize=16)
+def _luma(device: torch.device, dtype: torch.dtype) -> Tensor:
+    return torch.tensor(LUMA)[:, None, None].to(device, dtype)
 
 
 def guided(source: Tensor, guide: Tensor) -> Tensor:
@@ -71,7 +129,7 @@ def guided(source: Tensor, guide: Tensor) -> Tensor:
 
     Gradients flow into the source alone, in which the filter is linear; it is neither rounded nor clipped.
     """
-    rows, columns = _box(guide.shape[2], RADIUS).to(source), _box(guide.shape[3], RADIUS).to(source)
+    rows, columns = (_box(side, RADIUS, source.device, source.dtype) for side in guide.shape[2:])
 
     def mean(x: Tensor) -> Tensor:
         return rows @ x @ columns.T
@@ -81,19 +139,30 @@ def guided(source: Tensor, guide: Tensor) -> Tensor:
         average = mean(guide)
         products = (guide[:, :, None] * guide[:, None]).flatten(1, 2)
         covariance = mean(products).unflatten(1, (3, 3)) - average[:, :, None] * average[:, None]
-        covariance = covariance.permute(0, 3, 4, 1, 2) + EPSILON / 255**2 * torch.eye(3).to(source)
-        inverse = torch.linalg.inv(covariance)  # N×H×W×3×3
+        inverse = _inverse(covariance, EPSILON / 255**2)  # N×3×3×H×W
     mean_source = mean(source)
     cross = mean((guide[:, :, None] * source[:, None]).flatten(1, 2)).unflatten(1, (3, 3))
     cross = cross - average[:, :, None] * mean_source[:, None]  # guide's channels by the source's
-    slope = torch.einsum("nhwij,njchw->nichw", inverse, cross)
+    slope = (inverse[:, :, :, None] * cross[:, None]).sum(2)
     offset = mean_source - (slope * average[:, :, None]).sum(1)
     return (mean(slope.flatten(1, 2)).unflatten(1, (3, 3)) * guide[:, :, None]).sum(1) + mean(offset)
 
 
+def _inverse(covariance: Tensor, ridge: float) -> Tensor:
+    """(Σ + ridge·I)⁻¹ of symmetric matrices N×3×3×H×W, one for each pixel, by the adjugate."""
+    rr, rg, rb, gg, gb, bb = (
+        covariance[:, i, j] + ridge * (i == j) for i, j in ((0, 0), (0, 1), (0, 2), (1, 1), (1, 2), (2, 2))
+    )
+    i_rr, i_rg, i_rb = gg * bb - gb * gb, gb * rb - rg * bb, rg * gb - gg * rb
+    i_gg, i_gb, i_bb = rr * bb - rb * rb, rb * rg - rr * gb, rr * gg - rg * rg
+    determinant = rr * i_rr + rg * i_rg + rb * i_rb
+    whole = torch.stack([i_rr, i_rg, i_rb, i_rg, i_gg, i_gb, i_rb, i_gb, i_bb], 1) / determinant[:, None]
+    return whole.unflatten(1, (3, 3))
+
+
 def luminance_ssim(picture: Tensor, other: Tensor) -> Tensor:
     """Mean SSIM of the luminance of pictures N×3×H×W in [0, 1], 7×7 windows inside the picture."""
-    weights = torch.tensor(LUMA).to(picture)[:, None, None]
+    weights = _luma(picture.device, picture.dtype)
     a, b = ((x * weights).sum(1, keepdim=True) for x in (picture, other.to(picture)))
 
     def mean(x: Tensor) -> Tensor:

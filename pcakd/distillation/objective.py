@@ -24,6 +24,7 @@ from torch.nn import functional as F
 
 from pcakd.distillation.differentiable import guided, luminance_ssim, match_statistics, style_loss
 from pcakd.distillation.recipe import Recipe
+from pcakd.distillation.whitening import shared_weights
 from pcakd.eigenbases.pca import project
 from pcakd.student.network import LEVELS, Student, residual
 from pcakd.teacher import Teacher
@@ -107,6 +108,10 @@ class Objective(nn.Module):
         Each is scaled such that its mean over workers is the mean over the whole step's photos, whatever part
         of them this worker has.
         """
+        with shared_weights(self.student):
+            return self._losses(batch)
+
+    def _losses(self, batch: Batch) -> dict[str, Tensor]:
         recipe, top = self.recipe, max(self.levels)
         photos, graded, seen, workers, contents, styles, pairs = batch
         clean = len(photos) - len(graded)

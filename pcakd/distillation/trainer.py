@@ -13,16 +13,17 @@ import json
 import math
 import time
 from collections.abc import Callable
-from dataclasses import dataclass, replace
+from contextlib import closing
+from dataclasses import dataclass
 from typing import Any
 
 import torch
 from torch import Tensor, nn
 
+from pcakd.distillation.batches import Batches
 from pcakd.distillation.closed_form import fit_decoder, fit_encoder
-from pcakd.distillation.data import Crops, PhotoSet
-from pcakd.distillation.grading import random_grade
-from pcakd.distillation.objective import Batch, Objective
+from pcakd.distillation.data import PhotoSet
+from pcakd.distillation.objective import Objective
 from pcakd.distillation.recipe import Phase, Recipe
 from pcakd.distillation.validation import Validation
 from pcakd.distillation.whitening import WhitenedConv2d, convolutions, folded, whiten
@@ -33,8 +34,6 @@ from pcakd.student.network import Student, StudentSpec
 from pcakd.teacher import Teacher
 
 STATE_VERSION = 1
-ORDERS_APART = 7919
-"""Between the seeds of the orders in which photos are reconstructed, given a style, and taken as one."""
 PATIENCE = 20
 """Steps of a phase before its loss can count as diverged."""
 
@@ -102,11 +101,8 @@ class Trainer:
             )
         self.begin_with = begin_with
         self.bases = bases
-        self.crops = Crops(photos=photos, size=recipe.crop, seed=recipe.seed, flip=recipe.flip)
-        # Contents and styles of transfers: the same photos in two other orders.
-        self.contents, self.styles = (
-            replace(self.crops, size=recipe.style_crop, seed=recipe.seed + number * ORDERS_APART) for number in (1, 2)
-        )
+        self.batches = Batches(recipe, photos, self.workers, self.device)
+        self.crops = self.batches.crops
         teacher = teacher.to(self.device)
         self.validation = Validation(held_out, teacher, bases, recipe) if held_out is not None else None
         judge = judge.to(self.device) if judge is not None else None
@@ -119,6 +115,8 @@ class Trainer:
         self._loss_average = math.nan
         self._phase: Phase | None = None
         self._started = False
+        # One kernel a parameter instead of a dozen: on a GPU launches are what a step costs.
+        self._fused = True if self.device.type == "cuda" else None
 
     # ---- beginning and going on
 
@@ -194,6 +192,8 @@ class Trainer:
         phase, done = self._position()
         if phase is not None and done:
             self._enter(phase)
+            for group in record["optimizer"]["param_groups"]:
+                group["fused"] = self._fused  # a state may come from another device
             self._optimizer.load_state_dict(record["optimizer"])
             self._loss_average = float(record["loss_average"])
 
@@ -226,43 +226,44 @@ class Trainer:
         end = min(self.recipe.steps, until or self.recipe.steps)
         begin, first = time.monotonic(), self.step
         good = self.state()
-        while self.step < end:
-            phase, done = self._position()
-            assert phase is not None
-            if self._phase != phase:
-                self._enter(phase)
-            started = time.process_time()
-            losses = self._train_step(phase, done)
-            if self._has_diverged(losses["total"], done):
-                bad = self.step
-                self.load_state(good)
-                raise Diverged(
-                    f"the loss ran away at step {bad} ({phase.name}); "
-                    f"went back to step {self.step}: lower encoder_rate and decoder_rate in the recipe"
-                )
-            self.step += 1
-            validation = None
-            if self.validation and (self.step % self.recipe.validate_every == 0 or self.step == self.recipe.steps):
-                validation = self.validation.measure(self.student(), self.device)
-            self.cpu_seconds += time.process_time() - started
-            self._remember(phase, losses, validation)
-            if self.step % self.recipe.checkpoint_every == 0 or self.step == end:
-                good = self.state()
-                if on_state:
-                    on_state(self.step)
-            if on_step:
-                rate = (self.step - first) / (time.monotonic() - begin)
-                on_step(
-                    StepReport(
-                        step=self.step,
-                        phase=phase,
-                        phase_step=done + 1,
-                        losses=losses,
-                        validation=validation,
-                        photos_per_second=rate * self.recipe.batch,
-                        seconds_left=(self.recipe.steps - self.step) / rate,
+        with closing(self.batches):
+            while self.step < end:
+                phase, done = self._position()
+                assert phase is not None
+                if self._phase != phase:
+                    self._enter(phase)
+                started = time.process_time()
+                losses = self._train_step(phase, done)
+                if self._has_diverged(losses["total"], done):
+                    bad = self.step
+                    self.load_state(good)
+                    raise Diverged(
+                        f"the loss ran away at step {bad} ({phase.name}); "
+                        f"went back to step {self.step}: lower encoder_rate and decoder_rate in the recipe"
                     )
-                )
+                self.step += 1
+                validation = None
+                if self.validation and (self.step % self.recipe.validate_every == 0 or self.step == self.recipe.steps):
+                    validation = self.validation.measure(self.student(), self.device)
+                self.cpu_seconds += time.process_time() - started
+                self._remember(phase, losses, validation)
+                if self.step % self.recipe.checkpoint_every == 0 or self.step == end:
+                    good = self.state()
+                    if on_state:
+                        on_state(self.step)
+                if on_step:
+                    rate = (self.step - first) / (time.monotonic() - begin)
+                    on_step(
+                        StepReport(
+                            step=self.step,
+                            phase=phase,
+                            phase_step=done + 1,
+                            losses=losses,
+                            validation=validation,
+                            photos_per_second=rate * self.recipe.batch,
+                            seconds_left=(self.recipe.steps - self.step) / rate,
+                        )
+                    )
 
     def _position(self) -> tuple[Phase | None, int]:
         """The phase that the next step belongs to, and how many of its steps are done."""
@@ -287,7 +288,7 @@ class Trainer:
             if p.requires_grad
         ]
         decay = self.recipe.weight_decay if self.recipe.optimizer == "adamw" else 0.0
-        self._optimizer = make(groups, betas=self.recipe.betas, weight_decay=decay)
+        self._optimizer = make(groups, betas=self.recipe.betas, weight_decay=decay, fused=self._fused)
 
     def _peak(self, name: str, parameter: nn.Parameter) -> float:
         rate = self.recipe.encoder_rate if name.startswith("encoder") else self.recipe.decoder_rate
@@ -304,7 +305,7 @@ class Trainer:
         return warm * (self.recipe.final_rate + (1 - self.recipe.final_rate) * wave)
 
     def _train_step(self, phase: Phase, done: int) -> dict[str, float]:
-        batch = self._batch()
+        batch = self.batches[self.step]
         rate = self._rate(phase, done)
         for group in self._optimizer.param_groups:
             group["lr"] = group["peak"] * rate
@@ -320,52 +321,12 @@ class Trainer:
             self._update_average()
         return dict(zip(losses, values.tolist(), strict=True))
 
-    def _batch(self) -> Batch:
-        """This worker's rows of the step's crops: every size-th, so that grades are dealt out as evenly."""
-        recipe, size = self.recipe, self.workers.size
-        rows = list(range(self.workers.rank, recipe.batch, size))
-        first_graded = recipe.batch - recipe.graded_photos
-        photos = self.crops.batch(self.step, rows, recipe.batch)
-        graded = photos[:0]
-        if recipe.graded_photos:
-            # A grade belongs to its row of the whole batch, whoever works on it.
-            wanted = [(i, row) for i, row in enumerate(rows) if row >= first_graded]
-            if wanted:
-                graded = torch.cat([random_grade(photos[i : i + 1], self._generator(row)) for i, row in wanted])
-        pairs = 0 if self.step % recipe.style_every else recipe.style_photos
-        contents, styles = self._pairs(pairs)
-        return Batch(
-            photos=photos.to(self.device, memory_format=torch.channels_last),
-            graded=graded.to(self.device),
-            teacher_photos=sum(row < recipe.teacher_photos for row in rows),
-            workers=size,
-            contents=contents,
-            styles=styles,
-            pairs=pairs,
-        )
-
-    def _pairs(self, count: int) -> tuple[Tensor | None, Tensor | None]:
-        """This worker's part of the step's contents and styles; every other style is graded, as looks go further apart
-        than photos of one collection do."""
-        if not (rows := list(range(self.workers.rank, count, self.workers.size))):
-            return None, None
-        turn = self.step // self.recipe.style_every
-        contents, styles = (crops.batch(turn, rows, count) for crops in (self.contents, self.styles))
-        for i, row in enumerate(rows):
-            if (turn * count + row) % 2:
-                styles[i : i + 1] = random_grade(styles[i : i + 1], self._generator(self.recipe.batch + row))
-        return contents.to(self.device), styles.to(self.device)
-
-    def _generator(self, row: int) -> torch.Generator:
-        """Random numbers of a row of this step's whole batch."""
-        return torch.Generator().manual_seed((self.recipe.seed * 1_000_003 + self.step) * 4096 + row)
-
     @torch.no_grad()
     def _update_average(self) -> None:
         # The first steps move fast: a young average forgets faster.
         keep = min(self.recipe.ema, (self.step + 1) / (self.step + 11))
-        for name, parameter in self.objective.student.named_parameters():
-            self.average[name].lerp_(parameter.detach(), 1 - keep)
+        named = dict(self.objective.student.named_parameters())
+        torch._foreach_lerp_([self.average[name] for name in named], [p.detach() for p in named.values()], 1 - keep)
 
     def _has_diverged(self, total: float, done: int) -> bool:
         if not math.isfinite(total):

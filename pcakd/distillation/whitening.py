@@ -10,6 +10,9 @@ with A and μ the covariance and mean of its input patches and σ its outputs' s
 and then fixed. U and c are what is trained; the function is the same.
 """
 
+from collections.abc import Iterator
+from contextlib import contextmanager
+
 import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
@@ -43,6 +46,7 @@ class WhitenedConv2d(nn.Module):
         self.register_buffer("mean", mean.float())
         self.register_buffer("scale", scale.float())
         weight = conv.weight.detach().flatten(1).double()
+        self.shared: tuple[Tensor, Tensor] | None = None
         self.turned = nn.Parameter(self._times(weight / scale[:, None].double(), inverse).float())
         self.shift = nn.Parameter(((conv.bias.detach().double() + (weight * mean).sum(1)) / scale).float())
 
@@ -56,7 +60,24 @@ class WhitenedConv2d(nn.Module):
             return weight.view(self.shape), self.shift * self.scale - (weight * self.mean).sum(1)
 
     def forward(self, x: Tensor) -> Tensor:
-        return F.conv2d(x, *self.plain(), stride=self.stride, groups=self.groups)
+        weight, bias = self.shared or self.plain()
+        return F.conv2d(x, weight, bias, stride=self.stride, groups=self.groups)
+
+
+@contextmanager
+def shared_weights(student: Student) -> Iterator[None]:
+    """Within it the plain weights of whitened convolutions are computed once, however often the student is run.
+
+    Nothing may change the parameters meanwhile.
+    """
+    whitened = [module for module in student.modules() if isinstance(module, WhitenedConv2d)]
+    for module in whitened:
+        module.shared = module.plain()
+    try:
+        yield
+    finally:
+        for module in whitened:
+            module.shared = None
 
 
 def convolutions(student: Student) -> dict[str, nn.Conv2d]:

@@ -116,7 +116,9 @@ def test_the_losses_of_two_workers_average_to_those_of_one_though_their_pairs_ar
         trainer = Trainer(whole.recipe, whole.objective.teacher, whole.bases, whole.crops.photos, workers=workers)
         trainer.load_state(whole.state())
         trainer.objective.train_levels((0, 1, 2, 3))
-        found.append({name: float(loss.detach()) for name, loss in trainer.objective(trainer._batch()).items()})
+        found.append(
+            {name: float(loss.detach()) for name, loss in trainer.objective(trainer.batches[trainer.step]).items()}
+        )
     one, first, second = found
     for name in ("style", "structure", "graded", "image", "total"):
         assert (first[name] + second[name]) / 2 == pytest.approx(one[name], rel=1e-4), name

@@ -42,7 +42,7 @@ def gradients(trainer):
     trainer.objective.double()
     trainer.objective.teacher.double()
     trainer.objective.train_levels((0, 1))
-    batch = trainer._batch()
+    batch = trainer.batches[trainer.step]
     batch = batch._replace(photos=batch.photos.double(), graded=batch.graded.double())
     model = trainer.workers.wrap(trainer.objective)  # averages gradients for as long as it lives
     model(batch)["total"].backward()
