@@ -14,20 +14,32 @@ from mlflow import MlflowClient
 
 from pcakd.storage import open_storage
 from tasks.registry import champion_of
+from tasks.registry.names import CHAMPION_EVENT
 from tasks.registry.versions import logged_model_of
 from tasks.settings import Settings
 from tests.flows.small import parameters
+from tests.servers.prefect_runs import Deployments
 from tests.servers.processes import MlflowServer, end, start, wait_until
 
 pytestmark = [pytest.mark.slow, pytest.mark.timeout(1500)]
 STAGES = ("shards", "eigenbases", "students", "evaluations")
+EASY = {"above_reinhard": -99, "above_unchanged": -99, "reconstruction": 0, "unexplained": []}
+"""Floors that a student of few steps reaches."""
 
 
 class Pipeline:
     """Runs of one pipeline in one workspace."""
 
     def __init__(
-        self, folder: Path, prefect: str, ray: str, assets: Path, *, tracking_uri: str = "", steps: int = 4
+        self,
+        folder: Path,
+        prefect: str,
+        ray: str,
+        assets: Path,
+        *,
+        tracking_uri: str = "",
+        steps: int = 4,
+        registration: dict | None = None,
     ) -> None:
         self.folder, self.workspace = folder, folder / "workspace"
         self.environment = {
@@ -37,7 +49,8 @@ class Pipeline:
             "OMP_NUM_THREADS": "1",
             "MLFLOW_TRACKING_URI": tracking_uri,
         }
-        (folder / "parameters.json").write_text(json.dumps(parameters(assets, folder, steps=steps)))
+        values = parameters(assets, folder, steps=steps) | {"registration": registration}
+        (folder / "parameters.json").write_text(json.dumps(values))
         self.log = folder / "log"
         self.settings = Settings.read(workspace=str(self.workspace))
         if tracking_uri:
@@ -115,8 +128,10 @@ def test_killed_at_every_stage_boundary_and_in_training_it_goes_on_and_registers
     assert "misses a floor: across " in pipeline.versions()[0].description  # so few steps make no champion
 
 
-def test_two_runs_at_once_both_end_well_and_every_stage_is_made_once(tmp_path, prefect, ray_cluster, assets):
-    pipeline = Pipeline(tmp_path, prefect, ray_cluster, assets)
+def test_two_runs_at_once_both_end_well_every_stage_is_made_once_and_the_server_hears_of_one_new_champion(
+    tmp_path, prefect, ray_cluster, assets
+):
+    pipeline = Pipeline(tmp_path, prefect, ray_cluster, assets, registration=EASY)
     runs = [pipeline.start(), pipeline.start()]
     for process in runs:
         assert process.wait(900) == 0, pipeline.log.read_text()[-3000:]
@@ -125,6 +140,24 @@ def test_two_runs_at_once_both_end_well_and_every_stage_is_made_once(tmp_path, p
         assert (outcomes[stage, "made"], outcomes[stage, "reused"]) == (1, 1), outcomes
         assert len(pipeline.files(f"{stage}/*/manifest.json")) == 1
     assert len(pipeline.versions()) == 1
+    champion = champion_of("mobilenet", settings=pipeline.settings)
+    assert champion is not None
+    (told,) = champions_told(Deployments(prefect, tmp_path))
+    assert told["payload"] == {"model": champion.uri, "version": 1, "reason": told["payload"]["reason"]}
+    assert told["payload"]["reason"]
+    roles = {one["prefect.resource.role"]: one["prefect.resource.id"] for one in told["related"]}
+    assert roles["flow-run"].startswith("prefect.flow-run.")
+
+
+def champions_told(server: Deployments) -> list[dict]:
+    """The events of new champions that reached the server, as soon as one is there: it writes them down a little later
+    than it takes them."""
+    asked = {"event": {"name": [CHAMPION_EVENT]}, "resource": {"id": ["pcakd.model.pcakd-mobilenet"]}}
+    deadline = time.monotonic() + 120
+    while not (found := server.post("events/filter", {"filter": asked})["events"]):
+        assert time.monotonic() < deadline
+        time.sleep(0.2)
+    return found
 
 
 def test_mlflow_stopped_in_training_costs_neither_metrics_nor_model(tmp_path, prefect, ray_cluster, assets):
