@@ -197,8 +197,34 @@ def deep_jp2() -> bytes:
 
 
 def compressed_planes() -> bytes:
-    """16 bits in planes, said to be compressed by LZW."""
+    """16 bits in planes, said to be compressed by SGILOG."""
     data = tiff(np.moveaxis(deep(), -1, 0), photometric="rgb", planarconfig="separate")
     entry = struct.pack("<HHIH", 259, 3, 1, 1)
     assert entry in data
-    return data.replace(entry, entry[:-2] + b"\x05\0")
+    return data.replace(entry, entry[:-2] + struct.pack("<H", 34676))
+
+
+def expanded_by_libtiff(planes: np.ndarray, compression: str, predictor: int = 1) -> bytes:
+    """Samples, P×H×W×C, as a TIFF of one strip a plane, compressed in a way that Pillow writes for grey of 8 bits."""
+    from pcakd.photos.tags import long, pack_table, short, shorts
+
+    count, height, width, channels = planes.shape
+    kind, strips = planes.dtype, []
+    for plane in planes.view(f"u{kind.itemsize}") if predictor == 2 else planes:
+        steps = np.diff(plane, axis=1, prepend=np.zeros_like(plane[:, :1])) if predictor == 2 else plane
+        rows = np.ascontiguousarray(steps).view(np.uint8).reshape(height, -1)
+        image = Image.open(
+            io.BytesIO(encode(Image.fromarray(rows), "TIFF", compression=compression, strip_size=1 << 30))
+        )
+        [at], [size] = image.tag_v2[273], image.tag_v2[279]
+        strips.append(image.fp.getbuffer()[at : at + size].tobytes())
+        code = image.tag_v2[259]
+    samples = channels * count
+    table = {256: long(width), 257: long(height), 258: shorts(*[8 * kind.itemsize] * samples), 259: short(code)}
+    offsets = 8 + np.cumsum([0, *map(len, strips[:-1])])
+    table |= {262: short(2), 273: long(*offsets), 277: short(samples), 278: long(height)}
+    table |= {279: long(*map(len, strips)), 284: short(2 if count > 1 else 1), 317: short(predictor)}
+    table |= {339: shorts(*[3 if kind.kind == "f" else 1] * samples)}
+    body = b"".join(strips)
+    body += b"\0" * (len(body) % 2)
+    return b"II*\0" + struct.pack("<I", 8 + len(body)) + body + pack_table(table, 8 + len(body))

@@ -1,10 +1,12 @@
 """What a file is, by its content: its format by name where it is not read, raw files, how many pictures it holds."""
 
+import re
 from collections.abc import Iterator
 from dataclasses import dataclass
 
 from PIL import Image
 
+from pcakd.errors import PhotoError
 from pcakd.photos.jpeg import unread_kind
 from pcakd.photos.tags import Reader, Table, Value, open_tags
 
@@ -173,6 +175,40 @@ def frame_numbers(image: Image.Image, data: bytes) -> list[int]:
     if image.format == "PNG" and image.info.get("default_image"):
         return list(range(1, count))  # the first is for viewers that show no animation
     return list(range(count))
+
+
+_GAP, _NUMBER = rb"(?:\s|#[^\r\n]*[\r\n])+", rb"(\d{1,9})"
+_BITMAP = re.compile(rb"\s*P4" + _GAP + _NUMBER + _GAP + _NUMBER + rb"\s")
+_PIXMAP = re.compile(rb"\s*P([56])" + _GAP + _NUMBER + _GAP + _NUMBER + _GAP + _NUMBER + rb"\s")
+
+
+def pixmaps(data: bytes) -> int:
+    """How many binary PNM pictures stand one behind the other."""
+    count, at = 0, 0
+    while True:
+        if found := _BITMAP.match(data, at):
+            width, height = map(int, found.groups())
+            size = (width + 7) // 8 * height
+        elif found := _PIXMAP.match(data, at):
+            kind, width, height, most = map(int, found.groups())
+            size = width * height * (3 if kind == 6 else 1) * (2 if most > 255 else 1)
+        else:
+            return count
+        count, at = count + 1, found.end() + size
+
+
+def refuse_by_content(image: Image.Image, data: bytes, name: str) -> None:
+    """Raise PhotoError "unsupported" for a file that Pillow opens, but takes for less than it is."""
+    if image.format == "TIFF" and (kind := raw_kind(data)):
+        raise PhotoError(
+            f"{name}: is a {kind} file, which is not read; develop it to TIFF or JPEG", reason="unsupported"
+        )
+    if image.format == "PPM" and (count := pixmaps(data)) > 1:
+        raise PhotoError(
+            f"{name}: has {count} pictures one behind the other, and of PNM files those with one are read; save it as "
+            f"TIFF with {count} pages, or split it",
+            reason="unsupported",
+        )
 
 
 def further_pictures(image: Image.Image, data: bytes) -> str:

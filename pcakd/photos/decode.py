@@ -11,21 +11,31 @@ import numpy as np
 from PIL import Image, ImageFile, ImageOps, UnidentifiedImageError
 
 from pcakd.errors import PhotoError
-from pcakd.photos import colour
+from pcakd.photos import colour, libtiff
 from pcakd.photos.colour import SRGB_PROFILE
-from pcakd.photos.containers import frame_numbers, further_pictures, identify, raw_kind, tiff_pages, webp_is_lossless
+from pcakd.photos.containers import (
+    frame_numbers,
+    further_pictures,
+    identify,
+    raw_kind,
+    refuse_by_content,
+    tiff_pages,
+    webp_is_lossless,
+)
 from pcakd.photos.depth import bits_beyond, deep_samples, is_deep, is_in_deep_planes, is_signed, to_8_bits, to_16_bits
 from pcakd.photos.icc import is_srgb
 from pcakd.photos.jpeg import without_end_marker
 from pcakd.photos.metadata import read_metadata, tiff_metadata
 from pcakd.photos.photo import Photo, Timing
 from pcakd.photos.plain_tiff import PlainTiff, plain_tiff, read_plain
-from pcakd.photos.png import says_more_behind
+from pcakd.photos.png import says_more_behind, without_damaged
 
 # JPEG stands for MPO, too: Pillow has no opener of that name.
 _READABLE = ["JPEG", "PNG", "WEBP", "TIFF", "GIF", "BMP", "PPM", "AVIF", "JPEG2000"]
 _KNOWN = "JPEG, PNG, WebP, TIFF, GIF, BMP, AVIF, JPEG 2000"
 _ORIENTATION = 0x0112
+
+libtiff.quiet()
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -43,6 +53,11 @@ def decode(data: bytes, reading: Reading) -> Photo:
     name = reading.name
     if not data:
         raise PhotoError(f"{name}: is empty (0 bytes)", reason="empty")
+    data, damaged = without_damaged(data)
+    if damaged:
+        note = f"without its damaged {' and '.join(sorted({*damaged}))}"
+        photo = decode(data, reading)
+        return replace(photo, notes=(*photo.notes, note))
     with decoder_errors(name, data), warnings.catch_warnings():
         # Pillow warns at a limit of its own (ours is checked below, before any pixel is decoded) and of damaged EXIF.
         warnings.simplefilter("ignore")
@@ -53,18 +68,11 @@ def decode(data: bytes, reading: Reading) -> Photo:
                 raise
             return photo
         check_pixels(image.width, image.height, name, reading.max_pixels)
-        refuse_raw(image, data, name)
+        refuse_by_content(image, data, name)
         numbers = frame_numbers(image, data)
         if len(numbers) == 1:
             return _decode_frame(data, image, numbers[0], reading)
         return _decode_frames(data, image, numbers, reading)
-
-
-def refuse_raw(image: Image.Image, data: bytes, name: str) -> None:
-    if image.format == "TIFF" and (kind := raw_kind(data)):
-        raise PhotoError(
-            f"{name}: is a {kind} file, which is not read; develop it to TIFF or JPEG", reason="unsupported"
-        )
 
 
 def _decode_frames(data: bytes, image: Image.Image, numbers: list[int], reading: Reading) -> Photo:

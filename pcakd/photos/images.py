@@ -16,7 +16,7 @@ from pcakd.checks import one_of
 from pcakd.environment import whole_number
 from pcakd.errors import PhotoError, UsageError
 from pcakd.photos.colour import SRGB_PROFILE
-from pcakd.photos.containers import frame_numbers
+from pcakd.photos.containers import frame_numbers, refuse_by_content
 from pcakd.photos.decode import (
     Reading,
     check_pixels,
@@ -25,13 +25,13 @@ from pcakd.photos.decode import (
     open_image,
     photo_from_image,
     plain_tiff_pages,
-    refuse_raw,
     with_bits,
 )
 from pcakd.photos.depth import is_deep, is_in_deep_planes
 from pcakd.photos.image import PhotoImage
 from pcakd.photos.metadata import read_metadata
 from pcakd.photos.photo import DEPTHS, GAMUTS, Depth, Gamut, Photo
+from pcakd.photos.png import without_damaged
 from pcakd.photos.write import FORMATS, encode, format_for, to_image
 
 __all__ = [
@@ -120,6 +120,7 @@ def peek(data: bytes, name: str = "photo") -> Peeked:
     """What an encoded photo's header says. Raises PhotoError."""
     if not data:
         raise PhotoError(f"{name}: is empty (0 bytes)", reason="empty")
+    data, _ = without_damaged(data)
     with decoder_errors(name, data), warnings.catch_warnings():
         warnings.simplefilter("ignore")
         try:
@@ -129,7 +130,7 @@ def peek(data: bytes, name: str = "photo") -> Peeked:
             if not pages:
                 raise
             return Peeked(pages[0].size, len(pages), len(pages) == 1 and pages[0].samples.itemsize == 1, "TIFF")
-        refuse_raw(image, data, name)
+        refuse_by_content(image, data, name)
         frames = len(frame_numbers(image, data))
         plain = frames == 1 and not (is_deep(image) or is_in_deep_planes(image))
         return Peeked((image.height, image.width), frames, plain, image.format or "")

@@ -3,7 +3,7 @@
 import re
 
 _TEXTS = r"txt|md|rtf|log|ini|db|csv|tsv|json|jsonl|xml|ya?ml|toml|html?|url|lnk|nomedia|parquet"
-_SIDECARS = r"xmp|aae|pp3|dop|on1|cos|nksc|lrcat|lrdata|ithmb|mie|vrd|arp|spd|acr|thm"
+_SIDECARS = r"xmp|aae|pp3|dop|on1|cos|nksc|lrcat|lrdata|ithmb|mie|vrd|arp|spd|acr|thm|icc|icm|cube|3dl"
 _VIDEOS = r"mov|qt|mp4|m4v|avi|3gp|3g2|mts|m2ts|mkv|webm|mpe?g|m2v|wmv|asf|flv|vob|ogv|mxf|r3d|braw|insv|lrv|360"
 _SOUNDS = r"wav|mp3|m4a|aac|flac|ogg|oga|opus|wma|aiff?|amr|mid"
 _PACKS = r"zip|zipx|gz|tgz|bz2|tbz2?|xz|txz|zst|lz4|lzma|tar|7z|rar|cab|iso|dmg|pkg|apk|jar"

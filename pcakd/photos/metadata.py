@@ -11,7 +11,7 @@ from pcakd.photos.words import comment_of, described_by, unpack_blocks, xmp_in_g
 from pcakd.photos.xmp import MOST_BYTES, clean_xmp
 
 _XMP_TAG, _IPTC_TAG, _PHOTOSHOP_TAG = 0x02BC, 0x83BB, 0x8649
-_IPTC_RESOURCE = 0x0404
+_IPTC_RESOURCE, _RESOLUTION_RESOURCE = 0x0404, 0x03ED
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -65,7 +65,7 @@ def read_metadata(image: Image.Image, data: bytes = b"") -> FoundMetadata:
             exif=exif,
             xmp=clean_xmp(xmp) if xmp else b"",
             iptc=iptc,
-            resolution=_resolution(image) or found.resolution,
+            resolution=_resolution(image) or found.resolution or _resolution_of(resources),
             comment=comment_of(image),
         ),
         found.adobe_rgb,
@@ -133,6 +133,15 @@ def _bytes(value: object) -> bytes:
     if isinstance(value, str):
         return value.encode("utf-8", "replace")
     return bytes(value) if isinstance(value, bytes | bytearray) else b""
+
+
+def _resolution_of(resources: object) -> tuple[float, float] | None:
+    """What Photoshop's resources of a JPEG say: pixels an inch, whatever unit an editor shows them in."""
+    found = resources.get(_RESOLUTION_RESOURCE) if isinstance(resources, dict) else None
+    if not isinstance(found, dict):
+        return None
+    x, y = float(found["XResolution"]), float(found["YResolution"])
+    return (x, y) if 1 < x < 1e6 and 1 < y < 1e6 else None
 
 
 def _resolution(image: Image.Image) -> tuple[float, float] | None:

@@ -1,18 +1,22 @@
 """TIFF of the kinds that Pillow lacks or misreads: float RGB, half and double floats, 16-bit planes, grey or CMYK
 with alpha.
 
-Strips and tiles, in planes or not, uncompressed or deflated, with or without differences. TIFF 6.0, and Adobe's
-technical note 3 for differences of floats.
+Strips and tiles, in planes or not, uncompressed or deflated, or of what else Pillow's libtiff expands (LZW, PackBits,
+LZMA, Zstandard); with or without differences. TIFF 6.0, and Adobe's technical note 3 for differences of floats.
 """
 
+import io
+import struct
 import zlib
 from dataclasses import dataclass
 
 import numpy as np
+from PIL import TiffImagePlugin, features
 
-from pcakd.photos.tags import Reader, Table, open_tags
+from pcakd.photos.tags import Reader, Table, long, open_tags, pack_table, short
 
 _UNCOMPRESSED, _DEFLATES = 1, (8, 32946)
+_LZW, _PACKBITS, _LZMA, _ZSTANDARD = 5, 32773, 34925, 50000
 _CHANNELS = {0: 1, 1: 1, 2: 3, 5: 4}  # of colour: grey (white is zero, black is zero), RGB, CMYK
 _KINDS = {(1, 8): "u1", (1, 16): "u2", (1, 32): "u4", (3, 16): "f2", (3, 32): "f4", (3, 64): "f8"}
 
@@ -68,7 +72,7 @@ def plain_tiff(data: bytes, page: int = 0) -> PlainTiff | None:
         if (
             not known
             or kind is None
-            or compression not in (_UNCOMPRESSED, *_DEFLATES)
+            or not (compression in (_UNCOMPRESSED, *_DEFLATES) or _is_libtiffs(compression))
             or _predictor(table) not in ((1, 2, 3) if kind[0] == "f" else (1, 2))
             or min(_one(table, 256), _one(table, 257)) < 1
         ):
@@ -114,6 +118,8 @@ def _block(page: PlainTiff, offset: int, count: int, shape: tuple[int, int, int]
     size = int(np.prod(shape)) * page.samples.itemsize
     if _one(page.table, 259, 1) in _DEFLATES:
         raw = zlib.decompressobj().decompress(raw, size)  # no more than belongs here
+    elif _one(page.table, 259, 1) != _UNCOMPRESSED:
+        raw = _expanded(raw, _one(page.table, 259, 1), shape[0], size // shape[0])
     if len(raw) < size:
         raise ValueError("a strip is too short")
     order = page.samples.newbyteorder(page.reader.order)  # type: ignore[arg-type]
@@ -132,9 +138,22 @@ def _block(page: PlainTiff, offset: int, count: int, shape: tuple[int, int, int]
     return np.frombuffer(raw, order, size // page.samples.itemsize).reshape(shape)
 
 
+def _is_libtiffs(compression: int) -> bool:
+    return compression in (_LZW, _PACKBITS, _LZMA, _ZSTANDARD) and features.check("libtiff")
+
+
+def _expanded(raw: bytes, compression: int, rows: int, row_bytes: int) -> bytes:
+    """A strip's or tile's bytes: libtiff expands them as a grey picture of 8 bits, which any samples' bytes are."""
+    table = {256: long(row_bytes), 257: long(rows), 258: short(8), 259: short(compression), 262: short(1)}
+    table |= {273: long(8), 277: short(1), 278: long(rows), 279: long(len(raw))}
+    body = raw + b"\0" * (len(raw) % 2)
+    file = b"II*\0" + struct.pack("<I", 8 + len(body)) + body + pack_table(table, 8 + len(body))
+    return TiffImagePlugin.TiffImageFile(io.BytesIO(file)).tobytes()
+
+
 def _predictor(table: Table) -> int:
     """1: samples as they are; 2: differences; 3: differences of floats. It counts where there is compression."""
-    return _one(table, 317, 1) if _one(table, 259, 1) in _DEFLATES else 1
+    return _one(table, 317, 1) if _one(table, 259, 1) in (*_DEFLATES, _LZW, _LZMA, _ZSTANDARD) else 1
 
 
 def _to_uint16(samples: np.ndarray) -> np.ndarray:

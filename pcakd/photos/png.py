@@ -1,4 +1,7 @@
-"""PNG with 16 bits a sample: Pillow writes grey ones only. W3C PNG (third edition)."""
+"""PNG where Pillow is short of it: 16 bits a sample, of which it writes grey ones only, and damage beside the pixels.
+
+W3C PNG (third edition).
+"""
 
 import struct
 import zlib
@@ -65,6 +68,51 @@ def resolution_chunk(resolution: tuple[float, float]) -> tuple[bytes, bytes]:
     """(x, y) in pixels an inch."""
     x, y = (round(value / 0.0254) for value in resolution)
     return b"pHYs", struct.pack(">IIB", x, y, 1)
+
+
+_BEGINS = b"\x89PNG\r\n\x1a\n"
+_FRAMES = (b"acTL", b"fcTL", b"fdAT")  # an animation's: without them it is another picture
+_COMPRESSED = (b"zTXt", b"iTXt", b"iCCP")
+MOST_TEXT = 1 << 20
+"""Bytes that a compressed text or profile may expand to; for more, Pillow refuses the picture."""
+
+
+def without_damaged(data: bytes) -> tuple[bytes, tuple[str, ...]]:
+    """A PNG file without the chunks beside its pixels that are damaged, as viewers take it, and those chunks' names.
+
+    Left out are ancillary chunks before the pixels with a wrong checksum, and texts and profiles that expand to more
+    than `MOST_TEXT`. Other files come back as they are.
+    """
+    if not data.startswith(_BEGINS):
+        return data, ()
+    at, kept, names = len(_BEGINS), [_BEGINS], []
+    while at + 12 <= len(data):
+        size, name = int.from_bytes(data[at : at + 4]), data[at + 4 : at + 8]
+        if name == b"IDAT":
+            break
+        chunk = data[at : at + 12 + size]
+        ancillary = name.isalpha() and name[0] >= 0x61
+        if ancillary and name not in _FRAMES and len(chunk) == 12 + size and _is_damaged(name, chunk):
+            names.append(name.decode())
+        else:
+            kept.append(chunk)
+        at += 12 + size
+    return (b"".join([*kept, data[at:]]), tuple(names)) if names else (data, ())
+
+
+def _is_damaged(name: bytes, chunk: bytes) -> bool:
+    if zlib.crc32(chunk[4:-4]) != int.from_bytes(chunk[-4:]):
+        return True
+    if name not in _COMPRESSED or len(chunk) * 1100 < MOST_TEXT:  # deflate packs 1032 bytes into one at most
+        return False
+    _, _, rest = chunk[8:-4].partition(b"\0")
+    if name == b"iTXt" and rest[:1] != b"\1":
+        return False
+    packed = rest[2:].split(b"\0", 2)[-1] if name == b"iTXt" else rest[1:]
+    try:
+        return len(zlib.decompressobj().decompress(packed, MOST_TEXT + 1)) > MOST_TEXT
+    except zlib.error:
+        return False
 
 
 def says_more_behind(data: bytes) -> bool:

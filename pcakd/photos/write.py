@@ -300,6 +300,8 @@ def _animation(job: _Job, format: str, options: dict) -> bytes:
         kept["disposal"] = 2 if clear else 0
     buffer = io.BytesIO()
     images[0].save(buffer, format=format, **kept)
+    if (count := getattr(Image.open(buffer), "n_frames", 1)) < len(images):
+        job.notes.append(f"{len(images)} frames as {count}: equal ones that follow each other are one, shown as long")
     return buffer.getvalue()
 
 

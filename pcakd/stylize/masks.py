@@ -11,10 +11,10 @@ Black, transparent parts, and palette index 0 mean "no label". Labels are matche
 lossy picture (JPEG) whose noise would make labels of its own is refused.
 """
 
-import io
 import os
 from collections.abc import Collection
 from dataclasses import dataclass
+from pathlib import Path
 
 import numpy as np
 import torch
@@ -23,7 +23,9 @@ from torch import Tensor
 from torch.nn import functional as F
 
 from pcakd.errors import UsageError
+from pcakd.photos.decode import open_image
 from pcakd.photos.images import Photo, PhotoSource, read_photo
+from pcakd.photos.png import without_damaged
 
 MAX_LABELS = 16
 _MIN_SHARE = 0.01
@@ -62,7 +64,7 @@ def read_mask(source: PhotoSource, name: str | None = None) -> Mask:
     if (rgb[..., 0] == rgb[..., 1]).all() and (rgb[..., 1] == rgb[..., 2]).all():
         mask = _from_grey(rgb[..., 0])
     else:
-        mask = _from_colours(rgb)
+        mask = _from_colours(rgb, named)
     if photo.format in _LOSSY and not photo.lossless:
         _check_noise(mask, named)
     return mask
@@ -76,10 +78,9 @@ def _unlabelled(source: PhotoSource, photo: Photo) -> np.ndarray | None:
         zero = _index_zero(source)
     elif photo.format in ("PNG", "GIF", "TIFF", "BMP"):
         if isinstance(source, bytes | bytearray | memoryview):
-            zero = _index_zero(Image.open(io.BytesIO(source)))
+            zero = _index_zero(open_image(without_damaged(bytes(source))[0]))
         elif isinstance(source, str | os.PathLike):
-            with Image.open(os.fspath(source)) as image:
-                zero = _index_zero(image)
+            zero = _index_zero(open_image(without_damaged(Path(source).read_bytes())[0]))
     if found is None or zero is None:
         return zero if found is None else found
     return found | zero
@@ -128,15 +129,15 @@ def _from_grey(values: np.ndarray) -> Mask:
     return Mask(tuple(f"{v},{v},{v}" for v in labels), torch.from_numpy(weights.astype(np.float32)))
 
 
-def _from_colours(rgb: np.ndarray) -> Mask:
+def _from_colours(rgb: np.ndarray, name: str) -> Mask:
     flat = rgb.reshape(-1, 3)
     colours, index, counts = np.unique(flat, axis=0, return_inverse=True, return_counts=True)
     if len(colours) > MAX_LABELS:
         keep = counts >= _MIN_SHARE * len(flat)
         if not keep.any() or keep.sum() > MAX_LABELS:
             raise UsageError(
-                f"mask has {len(colours)} colours and no {MAX_LABELS} or fewer that stand out; "
-                "paint each region in one flat colour"
+                f"{name}: has {len(colours)} colours and no {MAX_LABELS} or fewer that stand out; "
+                "paint each region in one flat colour, and save the mask as PNG"
             )
         main = colours[keep].astype(np.float32)
     else:

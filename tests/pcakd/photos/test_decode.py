@@ -13,6 +13,7 @@ from pcakd.photos.images import peek, read_photo
 from tests import kinds
 from tests.corpus import encode
 from tests.kinds import Kind
+from tests.photo_parts import expanded_by_libtiff
 
 KINDS = kinds.kinds()
 
@@ -87,6 +88,25 @@ def test_floats_with_differences_of_whole_numbers_are_read():
         options = [cv2.IMWRITE_TIFF_COMPRESSION, compression, cv2.IMWRITE_TIFF_PREDICTOR, predictor]
         _, data = cv2.imencode(".tif", samples, options)
         assert np.array_equal(read_photo(data.tobytes()).rgb8, kinds.base())
+
+
+@pytest.mark.parametrize("compression", ["tiff_lzw", "packbits", "lzma", "zstd"])
+def test_floats_and_planes_are_read_whatever_libtiff_compressed_them_with(compression):
+    floats, deep = (kinds.base() / 255).astype(np.float32), kinds.deep()
+    for predictor in (1,) if compression == "packbits" else (1, 2):
+        data = expanded_by_libtiff(floats[None], compression, predictor)
+        assert np.array_equal(read_photo(data).rgb8, kinds.base())
+        planes = np.moveaxis(deep, -1, 0)[..., None]
+        data = expanded_by_libtiff(np.ascontiguousarray(planes), compression, predictor)
+        assert np.array_equal(read_photo(data).rgb, deep)
+
+
+def test_a_damaged_tiff_is_one_line_of_ours_and_none_of_libtiffs(capfd):
+    data = bytearray(encode(Image.fromarray(kinds.base()), "TIFF", compression="tiff_lzw"))
+    data[200:260] = b"\xff" * 60
+    with pytest.raises(PhotoError, match="truncated or damaged"):
+        read_photo(bytes(data), name="scan.tif")
+    assert capfd.readouterr() == ("", "")
 
 
 def test_a_predictor_counts_where_there_is_compression():

@@ -26,6 +26,8 @@ from pcakd.photos.leftovers import is_left_out
         "album.tar.bz2",
         "album.tgz",
         "disk.ISO",
+        "camera.icc",
+        "evening.cube",
     ],
 )
 def test_what_lies_beside_photos_is_left_out(key):

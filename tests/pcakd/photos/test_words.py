@@ -52,6 +52,15 @@ def test_author_and_rights_by_a_pngs_keywords_are_kept(format):
     assert (exif[0x013B].text(), exif[0x8298].text(), exif[0x010E].text()) == ("Müller", "(c) Müller", "A street")
 
 
+def test_a_resolution_that_photoshops_block_alone_tells_is_kept():
+    numbers = struct.pack(">IHHIHH", 300 << 16, 1, 1, 250 << 16, 1, 1)
+    body = b"Photoshop 3.0\x008BIM\x03\xed\0\0" + struct.pack(">I", len(numbers)) + numbers
+    extra = b"\xff\xed" + struct.pack(">H", len(body) + 2) + body
+    photo = read_photo(pillow_encode(PICTURE, "JPEG", extra=extra))
+    assert photo.metadata.resolution == (300.0, 250.0)
+    assert Image.open(io.BytesIO(encode(photo, "JPEG").data)).info["dpi"] == (300, 250)
+
+
 def packed(kind: str, block: bytes) -> tuple[bytes, bytes]:
     """A block as ImageMagick writes it into PNG."""
     digits = block.hex()

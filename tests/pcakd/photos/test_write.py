@@ -2,6 +2,7 @@
 
 import io
 import struct
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -12,6 +13,7 @@ from pcakd.errors import PhotoError, UsageError
 from pcakd.photos.colour import SRGB_PROFILE
 from pcakd.photos.image import PhotoImage
 from pcakd.photos.images import encode_photo, read_photo
+from pcakd.photos.photo import Timing
 from pcakd.photos.write import DEEP, encode
 from tests import kinds
 from tests.corpus import encode as pillow_encode
@@ -83,6 +85,18 @@ def test_an_animation_keeps_its_timing_and_its_frames(format):
     loss = LOSSY.get(format, 0.0) if format != "WEBP" else 0.0
     for frame, expected in zip(again.pages, photo.pages, strict=True):
         assert np.abs(frame.rgb.astype(float) - expected.rgb).mean() <= loss
+
+
+@pytest.mark.parametrize("format", ["PNG", "WEBP", "GIF"])
+def test_equal_frames_that_follow_each_other_are_shown_as_long_and_that_is_said(format):
+    frames = [Image.fromarray(kinds.base()), *kinds.frames()]  # the first twice
+    photo = read_photo(pillow_encode(frames[0], "AVIF", save_all=True, append_images=frames[1:], quality=90))
+    photo = replace(photo, frames=(replace(photo, frames=(), timing=None), *photo.frames[1:]))
+    photo = replace(photo, timing=Timing((100.0, 50.0, 200.0, 80.0)))
+    encoded = encode(photo, format)
+    again = read_photo(encoded.data).timing
+    assert sum(again.durations) == 430
+    assert any(f"4 frames as {len(again.durations)}: equal ones" in note for note in encoded.notes)
 
 
 def test_pages_of_different_sizes_fit_tiff_alone():
