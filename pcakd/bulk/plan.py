@@ -11,6 +11,7 @@ from pcakd.bulk.ledger import Ledger
 from pcakd.bulk.rows import carried_rows
 from pcakd.bulk.schema import PART_ITEMS
 from pcakd.bulk.snapshot import CollisionCheck, Item, items_table, open_manifest, plan_items
+from pcakd.photos.leftovers import is_left_out
 from pcakd.storage import open_places
 from pcakd.storage.tally import Tally
 
@@ -21,6 +22,7 @@ class Plan:
 
     tally:    the objects to take. items: objects × styles.
     sample:   (key, style, output) of the first items.
+    left_out: items that are no photos, by their names: a run does not fetch them.
     finished: items with a final result of an earlier run, which a run would leave.
     """
 
@@ -28,6 +30,7 @@ class Plan:
     model: str
     tally: Tally
     items: int
+    left_out: int = 0
     finished: int = 0
     sample: list[tuple[str, str, str]] = field(default_factory=list)
 
@@ -39,7 +42,7 @@ def dry_run(resolved: Resolved, *, sample: int = 10) -> Plan:
     manifest = open_manifest(job)
     check = CollisionCheck(dest)
     tally = Tally()
-    items = finished = 0
+    items = left_out = finished = 0
     first: list[tuple[str, str, str]] = []
 
     ledger = Ledger(dest, resolved)
@@ -49,12 +52,15 @@ def dry_run(resolved: Resolved, *, sample: int = 10) -> Plan:
         return plan_items(job, source, dest, manifest, resolved.version, former_names=former)
 
     def parts() -> Iterator[pa.Table]:
-        nonlocal items
+        nonlocal items, left_out
         planned, last = plan(), None
         while chunk := list(islice(planned, PART_ITEMS)):
             items += len(chunk)
-            first.extend((item.key, item.style, item.output) for item in chunk[: sample - len(first)])
             for item in chunk:
+                if is_left_out(item.key):
+                    left_out += 1
+                elif len(first) < sample:
+                    first.append((item.key, item.style, item.output))
                 check.add(item.key, item.output)
                 if item.key != last:
                     last = item.key
@@ -70,6 +76,7 @@ def dry_run(resolved: Resolved, *, sample: int = 10) -> Plan:
         model=resolved.model,
         tally=tally,
         items=items,
+        left_out=left_out,
         finished=finished,
         sample=first,
     )

@@ -288,7 +288,10 @@ def plan_outputs(contents: tuple[Path, ...], out: Path | None, names: Sequence[P
             raise UsageError(f"--out is {out}: one file for {len(contents)} contents; give a folder")
         targets = [out]
     elif out is not None and re.fullmatch(r"\.[A-Za-z]\w{1,4}", out.suffix) and not out.is_dir() and len(contents) == 1:
-        format_for(out)  # a file with a suffix that cannot be written: say which can
+        try:
+            format_for(out)  # a file with a suffix that cannot be written: say which can
+        except UsageError as error:
+            raise UsageError(f"{error}; where a folder of that name is meant, make it first") from None
         targets = [out]
     elif out is not None:
         if out.exists() and not out.is_dir():

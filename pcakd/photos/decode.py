@@ -56,8 +56,8 @@ def decode(data: bytes, reading: Reading) -> Photo:
     data, damaged = without_damaged(data)
     if damaged:
         note = f"without its damaged {' and '.join(sorted({*damaged}))}"
-        photo = decode(data, reading)
-        return replace(photo, notes=(*photo.notes, note))
+        found = decode(data, reading)
+        return replace(found, notes=(*found.notes, note))
     with decoder_errors(name, data), warnings.catch_warnings():
         # Pillow warns at a limit of its own (ours is checked below, before any pixel is decoded) and of damaged EXIF.
         warnings.simplefilter("ignore")

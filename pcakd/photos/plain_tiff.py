@@ -139,7 +139,7 @@ def _block(page: PlainTiff, offset: int, count: int, shape: tuple[int, int, int]
 
 
 def _is_libtiffs(compression: int) -> bool:
-    return compression in (_LZW, _PACKBITS, _LZMA, _ZSTANDARD) and features.check("libtiff")
+    return compression in (_LZW, _PACKBITS, _LZMA, _ZSTANDARD) and bool(features.check("libtiff"))
 
 
 def _expanded(raw: bytes, compression: int, rows: int, row_bytes: int) -> bytes:

@@ -124,8 +124,10 @@ def _dry_run(job: BucketJob) -> int:
     )
     for key, _, output in plan.sample:
         click.echo(f"  {shown(key)}  →  {shown(output)}")
-    if plan.items > len(plan.sample):
-        click.echo(f"  ... and {plan.items - len(plan.sample):,} more")
+    if (more := plan.items - plan.left_out - len(plan.sample)) > 0:
+        click.echo(f"  ... and {more:,} more")
+    if plan.left_out:
+        click.echo(f"{plan.left_out:,} of them no photos, by their names: left out")
     if plan.finished:
         click.echo(f"{plan.finished:,} of them an earlier run has finished")
     return EXIT_OK

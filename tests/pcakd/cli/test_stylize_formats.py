@@ -1,11 +1,19 @@
-"""Every kind of photo in every format through the command: one folder, one process.
+"""Every kind of photo in every format through the command and through Python; through bulk workers it is in
+tests/tasks/bulk/test_workers.py.
 
 At strength 0 a result has its photo's own colours, so that what a format and its metadata do can be seen.
 """
 
-import pytest
+import io
 
+import pytest
+from click.testing import CliRunner
+
+from pcakd.cli.stylize import stylize
+from pcakd.errors import PhotoError
+from pcakd.photos.image import PhotoImage
 from pcakd.student.checkpoint import save_checkpoint
+from pcakd.stylize.stylizer import Stylizer
 from tests import kinds
 from tests.command import pcakd
 from tests.corpus import photograph
@@ -15,7 +23,9 @@ from tests.opened import SUFFIXES, check_opened, fits
 KINDS = kinds.kinds()
 
 
-@pytest.mark.slow
+pytestmark = pytest.mark.slow
+
+
 def test_every_kind_in_every_format_comes_out_whole_or_with_a_line(tmp_path):
     checkpoint = random_checkpoint()
     save_checkpoint(tmp_path / "model.safetensors", checkpoint.student, checkpoint.metadata)
@@ -39,3 +49,38 @@ def test_every_kind_in_every_format_comes_out_whole_or_with_a_line(tmp_path):
         for format in SUFFIXES:
             if format != "GIF" and fits(kind, format):
                 check_opened(kind, (tmp_path / "out" / names[kind.name, format]).read_bytes(), format)
+
+
+def test_every_kind_as_gif_comes_out_whole(tmp_path, monkeypatch):
+    """A folder's results are never GIFs; a single one is, where --out says so."""
+    monkeypatch.chdir(tmp_path)
+    checkpoint = random_checkpoint()
+    save_checkpoint(tmp_path / "model.safetensors", checkpoint.student, checkpoint.metadata)
+    photograph(2).save(tmp_path / "style.png")
+    words = ("--style", "style.png", "--strength", "0", "--out", "out.gif", "--model", "model.safetensors")
+    for kind in KINDS:
+        (tmp_path / kind.name).write_bytes(kind.data)
+        done = CliRunner().invoke(stylize, [kind.name, *words], catch_exceptions=False)
+        assert done.exit_code == 0, done.stderr
+        assert "256 colours" in done.stderr
+        check_opened(kind, (tmp_path / "out.gif").read_bytes(), "GIF")
+
+
+@pytest.fixture(scope="module")
+def images() -> dict[str, PhotoImage]:
+    """Every kind as Python code gets it."""
+    stylizer = Stylizer(random_checkpoint(), device="cpu")
+    style = stylizer.style(photograph(2))
+    return {kind.name: stylizer.stylize(kind.data, style, strength=0) for kind in KINDS}
+
+
+@pytest.mark.parametrize("format", SUFFIXES)
+def test_every_kind_in_every_format_is_saved_whole_or_refused_by_python(images, format):
+    for kind in KINDS:
+        buffer = io.BytesIO()
+        if fits(kind, format):
+            images[kind.name].save(buffer, format)
+            check_opened(kind, buffer.getvalue(), format)
+        else:
+            with pytest.raises(PhotoError, match="JPEG holds one picture"):
+                images[kind.name].save(buffer, format)

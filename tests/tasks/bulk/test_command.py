@@ -41,6 +41,16 @@ def test_a_dry_run_plans_and_writes_nothing(places):
     assert sorted(places.rglob("*")) == before
 
 
+def test_a_dry_run_says_what_is_no_photo(places):
+    for name in (".DS_Store", "a.jpg.xmp"):
+        (places / "photos" / name).write_bytes(b"x")
+    done = bucket("photos", "out", "--style", "x.png", "--model", "mobilenet", "--dry-run")
+    lines = done.stdout.splitlines()
+    assert "2 of them no photos, by their names: left out" in lines
+    assert not any(".xmp" in line and "→" in line for line in lines)
+    assert not any("more" in line for line in lines)
+
+
 def test_a_dry_run_follows_the_job_file_and_options_beside_it(places):
     done = pcakd("stylize-bucket", "--job", "../job.toml", "--dry-run", cwd=places / "empty", fresh=False)
     assert done.returncode == 0, done.stderr
