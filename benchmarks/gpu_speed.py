@@ -9,6 +9,7 @@ transfer: what is left if statistics, maps and launches cost nothing; plain, cha
 import time
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, replace
+from functools import cache
 from statistics import median
 
 import numpy as np
@@ -51,8 +52,9 @@ class Plan:
         return replace(self, sizes=sizes)
 
 
+@cache
 def pixels(width: int, height: int, seed: int) -> Tensor:
-    """A seeded picture with detail at every scale, as photographs have: uint8 H×W×3."""
+    """A seeded picture with detail at every scale, as photographs have: uint8 H×W×3, not to be written to."""
     generator = torch.Generator().manual_seed(seed)
     total = torch.zeros(1, 3, height, width)
     for octave in range(2, 9):
