@@ -127,8 +127,7 @@ def check_photos(wanted: Wanted, faults: Faults) -> None:
                 raise UsageError(f"{wanted.photos}: has no photos to evaluate on")
     if wanted.pairs is not None:
         with faults.noted():
-            if not find_pairs(Path(wanted.pairs)):
-                raise UsageError(f"{wanted.pairs}: has no pairs to evaluate on")
+            find_pairs(Path(wanted.pairs))
 
 
 def check_workspace(workspace: Storage, faults: Faults) -> None:

@@ -3,19 +3,21 @@
 import logging
 import os
 import shutil
+from collections.abc import Callable
 from contextlib import ExitStack
-from dataclasses import replace
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from types import SimpleNamespace
 
 import pytest
 
-from pcakd.errors import FatalError, NotFoundError, PcakdError, TransientError, UsageError
+from pcakd.errors import AccessError, FatalError, NotFoundError, PcakdError, TransientError, UsageError
 from pcakd.storage import LocalStorage, open_storage
 from tasks.preflight import checks, job, worker
 from tasks.preflight.checks import Faults, Wanted
 from tasks.preflight.job import check_cluster, check_here
 from tasks.preflight.stage import preflight_stage
+from tasks.registry.versions import Registered
 from tasks.settings import Settings, embedded_uri
 from tasks.stages.session import Session
 from tasks.tracking.store import prepare_store
@@ -148,6 +150,33 @@ def test_a_full_disk(good, settings, monkeypatch):
 
 
 @pytest.mark.usefixtures("no_registry")
+@pytest.mark.parametrize("full", ["home", "workspace", "temporary"])
+def test_each_disk_that_is_written_to_is_looked_at(good, settings, monkeypatch, tmp_path, full):
+    """Each place on a disk of its own, one of them full."""
+    places = {name: tmp_path / name for name in ("home", "workspace", "temporary")}
+    for place in places.values():
+        place.mkdir()
+    monkeypatch.setattr(checks, "tempfile", SimpleNamespace(gettempdir=lambda: str(places["temporary"])))
+    disks = {str(place): number for number, place in enumerate(places.values())}
+    disk_of = SimpleNamespace(stat=lambda place: SimpleNamespace(st_dev=disks[str(place)]))
+    monkeypatch.setattr(checks, "os", disk_of)
+    free = {place: 1 << (20 if place == str(places[full]) else 40) for place in disks}
+    monkeypatch.setattr(shutil, "disk_usage", lambda place: SimpleNamespace(free=free[str(place)]))
+    faults = Faults()
+    checks.check_room(good, settings, faults)
+    (found,) = faults.found
+    assert str(found).startswith(f"{places[full]}: 1.0 MB are free")
+
+    def refuse(place: Path) -> None:
+        raise PermissionError(13, "Permission denied")
+
+    monkeypatch.setattr(disk_of, "stat", refuse)
+    faults = Faults()
+    checks.check_room(good, settings, faults)
+    assert f"{places[full]}: cannot be looked at (Permission denied)" in map(str, faults.found)
+
+
+@pytest.mark.usefixtures("no_registry")
 def test_too_few_cpus_may_pass(good, settings, monkeypatch):
     monkeypatch.setenv("PCAKD_NUM_CPUS", "2")
     error = fault(replace(good, workers=4, worker_cpus=2), settings)
@@ -175,6 +204,12 @@ def test_an_mlflow_that_does_not_answer_may_pass(good, settings):
     assert "the model registry at http://127.0.0.1:9" in str(error)
 
 
+def test_a_name_whose_champion_is_no_student_is_told(good, settings, monkeypatch):
+    stranger = Registered(name="pcakd-vgg", version=4, digest="", created=False)
+    monkeypatch.setattr(checks, "champion_of", lambda backbone, settings: stranger)
+    assert "models:/pcakd-vgg/4: is the champion, but no student" in str(fault(good, settings))
+
+
 @pytest.mark.slow
 def test_a_champion_that_is_no_student_is_told(good, settings, tmp_path):
     settings = replace(settings, tracking_uri=embedded_uri(tmp_path))
@@ -199,6 +234,8 @@ def test_a_node_tells_its_own_faults(good, tmp_path):
 
     unshared = worker.check_node(source, open_storage(tmp_path / "other"), "_preflight/flow", None)
     assert "is not the folder that the flow writes to" in str(unshared[0])
+    refused = worker.check_node(source, ReadOnly(tmp_path / "workspace"), "_preflight/flow", None)
+    assert [str(fault).partition(": ")[2] for fault in refused] == ["no permission to write"]
     away = worker.check_node(open_storage(tmp_path / "nowhere"), workspace, "_preflight/flow", None)
     assert [str(fault).rpartition("nowhere")[2] for fault in away] == [": no such folder"]
 
@@ -207,7 +244,96 @@ def test_a_node_tells_its_own_faults(good, tmp_path):
     assert "its features are not finite" in str(damaged[0])
     broken = worker.check_node(source, workspace, "_preflight/flow", object())  # type: ignore[arg-type]
     assert isinstance(broken[0], FatalError)
-    assert all(str(fault).startswith(f"on node {os.uname().nodename}: ") for fault in away + damaged + broken)
+    told = unshared + refused + away + damaged + broken
+    assert all(str(fault).startswith(f"on node {os.uname().nodename}: ") for fault in told)
+
+
+class ReadOnly(LocalStorage):
+    def write(self, key, data):
+        raise AccessError("no permission to write")
+
+
+@dataclass
+class Answer:
+    """What a node of a cluster answers; late: not in time. error: instead of its faults."""
+
+    faults: list[PcakdError] = field(default_factory=list)
+    error: Exception | None = None
+    late: bool = False
+
+    def remote(self, *args: object) -> "Answer":
+        return self
+
+    def __hash__(self) -> int:
+        return id(self)
+
+
+@pytest.fixture
+def cluster(monkeypatch) -> Callable[..., None]:
+    """Makes this process one of a cluster whose nodes give these answers, None where a node has no CPUs."""
+    import ray
+
+    def get(answer: Answer) -> list[PcakdError]:
+        if answer.error is not None:
+            raise answer.error
+        return answer.faults
+
+    def make(**answers: Answer | None) -> None:
+        nodes = [
+            {"Alive": True, "Resources": {"CPU": 2} if answer else {}, "NodeID": "0" * 56, "NodeManagerHostname": name}
+            for name, answer in answers.items()
+        ]
+        asked = iter([answer for answer in answers.values() if answer])
+        monkeypatch.setattr(ray, "nodes", lambda: nodes)
+        task = SimpleNamespace(options=lambda **options: next(asked))
+        monkeypatch.setattr(ray, "remote", lambda **options: lambda function: task)
+        monkeypatch.setattr(ray, "put", lambda value: value)
+        monkeypatch.setattr(ray, "get", get)
+        monkeypatch.setattr(ray, "cancel", lambda call, force: None)
+
+        def wait(calls: list[Answer], num_returns: int, timeout: float) -> tuple[list[Answer], list[Answer]]:
+            return [call for call in calls if not call.late], [call for call in calls if call.late]
+
+        monkeypatch.setattr(ray, "wait", wait)
+        monkeypatch.setattr(job, "cluster_cpus", lambda: 4)
+        monkeypatch.setattr(job, "cluster_gpus", lambda: 1)
+
+    return make
+
+
+def test_what_ails_the_nodes_of_a_cluster_is_told_of_each(good, tmp_path, cluster):
+    from ray.exceptions import RaySystemError, RayTaskError
+
+    other_code = RayTaskError("check_node", "a traceback", AttributeError("no such class"))
+    cluster(
+        head=None,
+        well=Answer(),
+        damaged=Answer([FatalError("on node damaged: its features are not finite")]),
+        late=Answer(late=True),
+        other=Answer(error=other_code),
+        lost=Answer(error=RaySystemError("it is gone")),
+    )
+    workspace, faults = open_storage(tmp_path / "workspace"), Faults()
+    check_cluster(replace(good, workers=2, device="cuda"), workspace, None, faults)
+    assert [(type(found), str(found)) for found in faults.found] == [
+        (TransientError, "training wants 2 GPUs, and the Ray cluster has 1; use fewer workers"),
+        (FatalError, "on node damaged: its features are not finite"),
+        (FatalError, "on node other: no such class"),
+        (TransientError, "on node lost: System error: it is gone"),
+        (TransientError, "on node late: no answer within 60 s"),
+    ]
+    assert [entry.key for entry in workspace.list()] == []
+
+
+def test_a_cluster_without_a_node_that_computes_and_a_workspace_that_it_cannot_be_asked_of(good, tmp_path, cluster):
+    cluster(head=None)
+    faults = Faults()
+    check_cluster(good, open_storage(tmp_path / "workspace"), None, faults)
+    check_cluster(good, ReadOnly(tmp_path / "workspace"), None, faults)
+    assert [str(found) for found in faults.found] == [
+        "the Ray cluster has no node with CPUs; start one",
+        "no permission to write",
+    ]
 
 
 @pytest.mark.slow
