@@ -126,11 +126,12 @@ class ShardDataset:
             for row in table.to_pylist():
                 yield ShardRow(**row)
 
-    def objects(self) -> Iterator[pa.Table]:
-        """The objects table (OBJECTS_SCHEMA): a row for every object that was listed, a piece at a time."""
+    def objects(self, columns: Sequence[str] | None = None) -> Iterator[pa.Table]:
+        """The objects table (OBJECTS_SCHEMA): a row for every object that was listed, a piece at a time. columns: only
+        these."""
         with open_parquet(self.storage, self.manifest["objects"]["file"]) as file:
             for group in range(file.num_row_groups):
-                yield file.read_row_group(group, use_threads=False)
+                yield file.read_row_group(group, columns=columns and list(columns), use_threads=False)
 
     def verify(self) -> None:
         """Read every shard and hold it against the manifest, every photo against its hash. Raises FatalError."""

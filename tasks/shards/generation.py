@@ -24,7 +24,7 @@ import pyarrow as pa
 
 from pcakd.errors import AccessError, FatalError, TransientError, UsageError
 from pcakd.photos.outcomes import OK, RETRIED
-from pcakd.shards.changes import Delta, Settled, find_delta, object_rows, settle, side_by_side
+from pcakd.shards.changes import COMPARED, SETTLED, Delta, Settled, find_delta, object_rows, settle, side_by_side
 from pcakd.shards.config import FORMAT, ShardConfig
 from pcakd.shards.dataset import ROOT, ShardDataset, ShardInfo, generation_name
 from pcakd.shards.plan import Part, Photos, cut_into_parts, first_of_each, lay_into_shards
@@ -152,7 +152,7 @@ class Generation:
             raise UsageError(f"{self.source}: holds no objects")
         todo, changes = count, {}
         if self.base is not None:
-            delta = find_delta(self.source, self._listing(), object_rows(self.base), retry=retry)
+            delta = find_delta(self.source, self._listing(), object_rows(self.base, COMPARED), retry=retry)
             if delta.empty:
                 return None
             self._remove_orphans()
@@ -261,7 +261,7 @@ class Generation:
                 if row["status"] == OK:
                     fetched[row["key"]] = row["sha256"]
                     contents.setdefault(row["sha256"], row["key"])
-        settled = settle(self.source, self._listing(), object_rows(self.base), fetched, contents)
+        settled = settle(self.source, self._listing(), object_rows(self.base, SETTLED), fetched, contents)
         for index, content in enumerate(photos.sha256):
             if content.ljust(32, b"\0").hex() in settled.holders:
                 first[index] = -1
