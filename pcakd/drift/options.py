@@ -20,10 +20,10 @@ class DriftPolicy:
     worth_above: Annotated[float, Bounds(0, 1)] = 0.005
     """Share of the teacher's variance, at the worst level, that the champion's bases lose against those of now, above
     which a training is worth it."""
-    warn_above: Annotated[float, Bounds(0, 1)] = 0.05
+    warn_above: Annotated[float, Bounds(0, 1)] = 0.03
     """Share of variance, at the worst level, that the bases of before explain less of the new photos than of the
     older ones, above which the run warns."""
-    colour_above: Annotated[float, Bounds(0)] = 0.5
+    colour_above: Annotated[float, Bounds(0)] = 0.3
     """Shift of the new photos' mean colour, in standard deviations of the older photos' and beyond chance, above which
     the run warns."""
     size_above: Annotated[float, Bounds(0, 1)] = 0.25

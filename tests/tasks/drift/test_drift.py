@@ -31,11 +31,23 @@ def teacher(tmp_path_factory) -> str:
     return str(parts.write_inputs(tmp_path_factory.mktemp("inputs")) / "teacher.safetensors")
 
 
-def photographs(folder: Path, numbers: range, *, cast: tuple[float, float, float] = (1, 1, 1), side: int = 72) -> None:
-    """Smooth pictures of one kind; cast: factors of red, green and blue."""
+def photographs(
+    folder: Path,
+    numbers: range,
+    *,
+    cast: tuple[float, float, float] = (1, 1, 1),
+    noise: float = 0,
+    every: int = 1,
+    side: int = 72,
+) -> None:
+    """Smooth pictures of one kind. cast: factors of red, green and blue; noise: levels of 255; both of one picture in
+    `every`."""
     folder.mkdir(exist_ok=True)
     for number, photo in zip(numbers, parts.photos(len(numbers), side, seed=numbers.start).photos, strict=True):
-        Image.fromarray((photo * np.array(cast)).astype(np.uint8)).save(folder / f"{number:04d}.png")
+        if number % every == 0:
+            grain = np.random.default_rng(number).normal(0, noise, photo.shape)
+            photo = (photo * np.array(cast) + grain).clip(0, 255).astype(np.uint8)
+        Image.fromarray(photo).save(folder / f"{number:04d}.png")
 
 
 class Nights:
@@ -77,6 +89,9 @@ def test_the_first_generation_has_nothing_to_be_held_against(nights):
     [
         ({}, []),
         ({"cast": (1, 0.75, 0.35)}, ["mean colour"]),
+        ({"cast": (1, 0.75, 0.35), "every": 2}, ["mean colour"]),
+        ({"cast": (1, 0.99, 0.97)}, []),
+        ({"noise": 25}, ["explain"]),
         ({"side": 140}, ["other sizes"]),
     ],
 )
