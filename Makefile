@@ -37,7 +37,7 @@ demo: $(STAMP)  ## Run the whole pipeline on real photographs, in ./demo (under 
 models: $(STAMP)  ## Make the built-in students: PHOTOS=FOLDER TEACHERS="FILE FILE" JUDGE=FILE (hours, resumable)
 	@$(BIN)/python -m flows.models "$(PHOTOS)" $(foreach t,$(TEACHERS),--teacher $(t)) $(if $(JUDGE),--judge $(JUDGE)) $(MODELS)
 
-up: $(STAMP)  ## Start the local stack: Prefect, MLflow, Ray and a worker, as plain processes
+up: $(STAMP)  ## Start the local stack: Prefect, MLflow, Ray, a worker and the page, as plain processes
 	@PATH="$(abspath $(BIN)):$$PATH" $(BIN)/python -m infra.stack up
 
 automations: $(STAMP)  ## Let Prefect tell of failures, overruns and champions: AUTOMATIONS="--webhook URL"

@@ -1,15 +1,20 @@
 """The page in the browser: start-up, memory, seconds from drop to picture at 12 megapixels, two users at once.
 
 python -m benchmarks.page       (starts `pcakd ui` on a free port; asks it as the page's scripts do)
+
+Seconds are those that somebody waits, and in brackets the CPU seconds of the page's process, which hardly depend on
+what else the machine does. The load stands at the beginning and the end.
 """
 
 import io
 import json
+import os
 import re
 import subprocess
 import sys
 import time
 import urllib.request
+from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
@@ -23,6 +28,7 @@ ROUNDS = 3
 
 
 def main() -> None:
+    print(f"load {os.getloadavg()[0]:.1f} on {os.cpu_count()} threads")
     began = time.perf_counter()
     words = [sys.executable, "-m", "flows.cli", "ui", "--port", "0"]
     process = subprocess.Popen(words, stdout=subprocess.PIPE, text=True)
@@ -30,23 +36,39 @@ def main() -> None:
         assert process.stdout is not None
         address = re.findall(r"http://\S+", process.stdout.readline())[0]
         token = re.findall('data-token="(.*?)"', ask(f"{address}/").decode())[0]
-        print(f"page answers after {time.perf_counter() - began:.2f} s")
+        print(f"page answers after {time.perf_counter() - began:.2f} s ({used(process):.2f})")
         while json.loads(ask(f"{address}/api/health"))["waiting"]:
             time.sleep(0.05)
-        print(f"stylizer ready after {time.perf_counter() - began:.2f} s, {memory(process):.0f} MB")
+        print(
+            f"stylizer ready after {time.perf_counter() - began:.2f} s ({used(process):.2f}), {memory(process):.0f} MB"
+        )
         pairs = [(photo(2 * seed), photo(2 * seed + 1)) for seed in range(ROUNDS)]
-        alone = [drop(address, token, *pair) for pair in pairs]
-        print("drop to picture, s:", ", ".join(f"{seconds:.2f}" for seconds in alone), f"; {memory(process):.0f} MB")
+        alone = [timed(process, lambda pair=pair: drop(address, token, *pair)) for pair in pairs]  # type: ignore[misc]
+        print(f"both photos dropped, to picture: {', '.join(alone)}; {memory(process):.0f} MB")
+        more = [timed(process, lambda pair=pair: drop(address, token, pair[0])) for pair in pairs]  # type: ignore[misc]
+        print("another photo dropped, to picture:", ", ".join(more))
         with ThreadPoolExecutor(2) as pool:
             both = list(pool.map(lambda pair: drop(address, token, *pair), pairs[:2]))
-        print("two users at once, s:", ", ".join(f"{seconds:.2f}" for seconds in both))
-        again = [redraw(address, token, strength) for strength in (0.9, 0.8, 0.7)]
-        print("a knob's redraw, s:", ", ".join(f"{seconds:.2f}" for seconds in again))
+        print("two users at once:", ", ".join(f"{seconds:.2f} s" for seconds in both))
+        again = [timed(process, lambda s=s: redraw(address, token, s)) for s in (0.9, 0.8, 0.7)]  # type: ignore[misc]
+        print("a knob's redraw:", ", ".join(again))
     finally:
         process.terminate()
         process.wait()
     files = [*Path("pcakd/ui/static").iterdir(), Path("pcakd/ui/page.html.j2")]
     print(f"templates, styles, scripts: {sum(path.stat().st_size for path in files) / 1000:.0f} kB")
+    print(f"load {os.getloadavg()[0]:.1f}")
+
+
+def timed(process: subprocess.Popen, work: Callable[[], float]) -> str:
+    before = used(process)
+    return f"{work():.2f} s ({used(process) - before:.2f})"
+
+
+def used(process: subprocess.Popen) -> float:
+    """CPU seconds of the page's process."""
+    times = psutil.Process(process.pid).cpu_times()
+    return times.user + times.system
 
 
 def photo(seed: int) -> bytes:
@@ -62,11 +84,11 @@ def photo(seed: int) -> bytes:
 last: dict[str, list[str]] = {}
 
 
-def drop(address: str, token: str, content: bytes, style: bytes) -> float:
-    """Both photos given, and the picture got."""
+def drop(address: str, token: str, *photos: bytes) -> float:
+    """A content, or it and a style, given, and the picture got."""
     began = time.perf_counter()
-    given = [json.loads(ask(f"{address}/api/photos?name=a.jpg", token, data)) for data in (content, style)]
-    last.update(contents=[given[0]["id"]], styles=[given[1]["id"]])
+    given = [json.loads(ask(f"{address}/api/photos?name=a.jpg", token, data)) for data in photos]
+    last.update({kind: [one["id"]] for kind, one in zip(("contents", "styles"), given, strict=False)})
     ask(f"{address}/api/preview", token, json.dumps({**last, "model": "vgg"}).encode())
     return time.perf_counter() - began
 

@@ -63,6 +63,7 @@ VARIABLES = _table(
     Variable(name="PCAKD_PREFECT_PORT", what="`make up`: port of the Prefect server", default="4200"),
     Variable(name="PCAKD_MLFLOW_PORT", what="`make up`: port of the MLflow server", default="5000"),
     Variable(name="PCAKD_RAY_PORT", what="`make up`: port of the Ray head", default="6379"),
+    Variable(name="PCAKD_UI_PORT", what="`make up`: port of the page in the browser", default="7860"),
     Variable(
         name="PCAKD_UI_PASSWORD", what="password of the page's user, `pcakd ui --user`", default="none", secret=True
     ),

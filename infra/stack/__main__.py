@@ -17,14 +17,16 @@ from pcakd.errors import TransientError
 
 @click.group(context_settings={"help_option_names": ["-h", "--help"]})
 def main() -> None:
-    """The local stack: Prefect server, MLflow server, Ray head and a Prefect worker, as plain processes.
+    """The local stack: Prefect server, MLflow server, Ray head, a Prefect worker and the page in the browser, as plain
+    processes.
 
     \b
     PCAKD_STACK_DATA                  data, logs, process ids   [.local/stack]
     PCAKD_PREFECT_PORT                [4200]
     PCAKD_MLFLOW_PORT                 [5000]
     PCAKD_RAY_PORT                    [6379]
-    PCAKD_PHOTOS, PCAKD_TEACHER       deploys the scheduled flows for these photos
+    PCAKD_UI_PORT                     [7860]
+    PCAKD_PHOTOS, PCAKD_TEACHER       deploys the scheduled flows for these photos; the page browses them
     """
 
 
@@ -52,7 +54,8 @@ def bring_up(stack: Stack) -> None:
         click.echo("deployments: shard-dataset nightly, distillation-pipeline weekly, the others by hand")
     else:
         click.echo("no deployments: set PCAKD_PHOTOS to a folder or s3:// prefix of photos, then `make up` again")
-    click.echo(f"\nPrefect {stack.prefect_url}   MLflow {stack.mlflow_url}   data and logs {stack.data}")
+    click.echo(f"\nPrefect {stack.prefect_url}   MLflow {stack.mlflow_url}   page {stack.page_url}")
+    click.echo(f"data and logs {stack.data}")
     click.echo("To use them from a shell:")
     for name, value in stack.exports().items():
         click.echo(f"  export {name}={value}")

@@ -1,7 +1,8 @@
 """What the stack runs: a table of commands, environments and health checks, made from the environment.
 
 PCAKD_STACK_DATA      folder for databases, artifacts, logs and process ids   [.local/stack]
-PCAKD_PREFECT_PORT    [4200]     PCAKD_MLFLOW_PORT  [5000]     PCAKD_RAY_PORT  [6379]
+PCAKD_PREFECT_PORT    [4200]     PCAKD_MLFLOW_PORT  [5000]     PCAKD_RAY_PORT  [6379]     PCAKD_UI_PORT  [7860]
+PCAKD_PHOTOS          folder or s3:// prefix that the page browses            [none]
 PCAKD_WORKSPACE       workspace of the flows                                  [PCAKD_STACK_DATA/workspace]
 PCAKD_NUM_CPUS        CPUs of the Ray head                                    [all]
 """
@@ -19,6 +20,7 @@ from pathlib import Path
 
 from pcakd.environment import setting
 from pcakd.errors import UsageError
+from pcakd.ui.options import PORT
 from tasks.settings import QUIET
 
 POOL = "pcakd"
@@ -57,6 +59,8 @@ class Stack:
     """Of the MLflow server."""
     ray_port: int
     """Of the Ray head (GCS)."""
+    page_port: int = PORT
+    """Of the page in the browser."""
 
     @classmethod
     def read(cls) -> "Stack":
@@ -66,6 +70,7 @@ class Stack:
             prefect_port=_port("PCAKD_PREFECT_PORT", 4200),
             mlflow_port=_port("PCAKD_MLFLOW_PORT", 5000),
             ray_port=_port("PCAKD_RAY_PORT", 6379),
+            page_port=_port("PCAKD_UI_PORT", PORT),
         )
 
     @property
@@ -75,6 +80,10 @@ class Stack:
     @property
     def mlflow_url(self) -> str:
         return f"http://{HOST}:{self.mlflow_port}"
+
+    @property
+    def page_url(self) -> str:
+        return f"http://{HOST}:{self.page_port}"
 
     def exports(self) -> dict[str, str]:
         """The variables with which commands elsewhere use the stack."""
@@ -104,6 +113,7 @@ class Stack:
             ray_options.append(f"--num-cpus={cpus}")
         if folder := setting("PCAKD_RAY_TEMP_DIR"):
             ray_options.append(f"--temp-dir={folder}")
+        photos = ["--photos", found] if (found := setting("PCAKD_PHOTOS")) else []
         return [
             Service(
                 name="prefect",
@@ -140,6 +150,14 @@ class Stack:
                 command=[*python, "prefect", "worker", "start", "--pool", POOL, "--type", "process", "--name", "local"],
                 healthy=lambda: _worker_is_online(self.prefect_url),
                 waits_for=f"Prefect has heard of it in the pool {POOL}",
+            ),
+            Service(
+                name="page",
+                command=[*python, "flows.cli", "ui", "--host", HOST, "--port", str(self.page_port), *photos],
+                healthy=lambda: bool(answers(f"{self.page_url}/api/health")),
+                waits_for=f"{self.page_url}/api/health answers",
+                port=self.page_port,
+                port_variable="PCAKD_UI_PORT",
             ),
         ]
 

@@ -9,6 +9,9 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 from threading import Lock
 
+import numpy as np
+from PIL import Image
+
 from pcakd.errors import NotFoundError, UsageError
 from pcakd.photos.images import read_photo
 from pcakd.photos.photo import Photo
@@ -84,7 +87,7 @@ class Kept:
             name=name,
             place=place or name,
             path=path,
-            screen=_writable(to_longest_side(replace(photo, frames=()), SCREEN)),
+            screen=_writable(_for_screen(replace(photo, frames=()))),
             size=photo.size,
             notes=notes,
         )
@@ -153,6 +156,15 @@ def file_name(name: str) -> str:
     if not dot or len(suffix) > 5:
         return last[:LONGEST_NAME]
     return f"{stem[:LONGEST_NAME]}.{suffix}"
+
+
+def _for_screen(photo: Photo) -> Photo:
+    """At most `SCREEN` pixels a side. Large plain photos are averaged first, to what is still half as large again: that
+    takes half the time, and nobody sees it."""
+    factor = max(photo.size) * 2 // (SCREEN * 3)
+    if factor > 1 and photo.plain and photo.alpha is None:
+        photo = replace(photo, rgb=np.asarray(Image.fromarray(photo.rgb).reduce(factor)))
+    return to_longest_side(photo, SCREEN)
 
 
 def _pixels(photo: Photo) -> int:

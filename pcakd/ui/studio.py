@@ -11,7 +11,7 @@ from pcakd.photos.images import encode_photo, read_photo
 from pcakd.photos.photo import Photo
 from pcakd.photos.write import FORMATS, check_writable, encode, format_for, to_image
 from pcakd.student.address import is_address
-from pcakd.ui.kept import Kept, KeptPhoto
+from pcakd.ui.kept import SCREEN, Kept, KeptPhoto
 from pcakd.ui.setting import Setting
 
 if TYPE_CHECKING:
@@ -67,8 +67,9 @@ class Studio:
 
         load_kernel()
         stylizer = self.stylizer(model)
-        small = np.random.default_rng(0).integers(0, 255, (96, 96, 3), np.uint8)
-        stylizer.render(read_photo(small), small)
+        # As large as pictures of the page are: the first of a size asks the system for memory.
+        picture = np.random.default_rng(0).integers(0, 255, (SCREEN * 3 // 4, SCREEN, 3), np.uint8)
+        stylizer.render(read_photo(picture), picture)
 
     def screen(self, setting: Setting) -> bytes:
         """The shown content in the style, at screen size, as a JPEG."""

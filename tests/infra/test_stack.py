@@ -2,6 +2,7 @@
 
 import asyncio
 import io
+import json
 import os
 import subprocess
 import sys
@@ -21,6 +22,7 @@ from tasks.registry.resolve import resolve_model
 from tasks.registry.versions import use_store
 from tasks.settings import QUIET, Settings
 from tests.flows.small import parameters
+from tests.pcakd.ui.page import ask, token_of
 from tests.servers.processes import ROOT, free_port
 
 pytestmark = [pytest.mark.slow, pytest.mark.timeout(1500)]
@@ -38,6 +40,7 @@ def stack(tmp_path, assets):
         "PCAKD_PREFECT_PORT": str(free_port()),
         "PCAKD_MLFLOW_PORT": str(free_port()),
         "PCAKD_RAY_PORT": str(free_port()),
+        "PCAKD_UI_PORT": str(free_port()),
         "PCAKD_NUM_CPUS": "2",
         "PCAKD_PHOTOS": str(assets / "photos_small"),
         "PREFECT_SERVER_SERVICES_SCHEDULER_LOOP_SECONDS": "5",
@@ -62,7 +65,7 @@ def test_a_scheduled_run_through_the_worker_ends_with_a_student_that_predicts_li
     call, environment = stack
     assert "worker: up" in call("up")
     again = call("up")
-    assert again.count("was up already") == 4
+    assert again.count("was up already") == 5
     tracking = f"http://127.0.0.1:{environment['PCAKD_MLFLOW_PORT']}"
     api = f"http://127.0.0.1:{environment['PCAKD_PREFECT_PORT']}/api"
 
@@ -82,8 +85,58 @@ def test_a_scheduled_run_through_the_worker_ends_with_a_student_that_predicts_li
     expected = Stylizer.load(located.path).stylize(content, style)
     assert np.array_equal(np.asarray(Image.open(io.BytesIO(image))), np.asarray(expected))
 
-    assert call("down").count("stopped") == 4
-    assert call("down").count("was not up") == 4
+    check_page(environment, tmp_path, content, style, "models:/pcakd-mobilenet@champion")
+
+    assert call("down").count("stopped") == 5
+    assert call("down").count("was not up") == 5
+
+
+def check_page(environment: dict, folder: Path, content: bytes, style: bytes, model: str) -> None:
+    """The stack's page starts a bulk job that its worker carries out, and keeps votes on two models in its MLflow."""
+    address = f"http://127.0.0.1:{environment['PCAKD_UI_PORT']}"
+    token = token_of(address)
+
+    def post(path: str, body: bytes | dict) -> dict:
+        data = body if isinstance(body, bytes) else json.dumps(body).encode()
+        status, answer = ask(address, path, data, x_pcakd_page=token)
+        assert status == 200, answer
+        return json.loads(answer)
+
+    photos = [post(f"/api/photos?name={name}.jpg", data)["id"] for name, data in (("street", content), ("dusk", style))]
+    setting = {"contents": photos[:1], "styles": photos[1:], "model": model}
+    (folder / "album").mkdir()
+    (folder / "album" / "street.jpg").write_bytes(content)
+    started = post("/api/bulk", setting | {"source": str(folder / "album"), "dest": str(folder / "stylized")})
+    api = f"http://127.0.0.1:{environment['PCAKD_PREFECT_PORT']}"
+    assert started["link"].startswith(f"{api}/runs/flow-run/")
+    assert asyncio.run(end_of_run(f"{api}/api", started["link"].rpartition("/")[2])) == "COMPLETED"
+    with Image.open(folder / "stylized" / "street.jpg") as result, Image.open(io.BytesIO(content)) as source:
+        assert result.size == source.size
+
+    pair = post("/api/compare", setting | {"first": model, "second": "vgg", "blind": True})
+    told = post("/api/vote", {"voter": "ada", "pair": pair["pair"], "choice": "left"})
+    assert sorted(told["models"]) == sorted([model, "vgg"])
+    saved = post("/api/votes/save", {"voter": "ada"})
+    run = saved["name"].split()[1]
+    tracking = f"http://127.0.0.1:{environment['PCAKD_MLFLOW_PORT']}"
+    assert saved["link"].startswith(tracking)
+    mlflow.set_tracking_uri(tracking)
+    client = mlflow.MlflowClient()
+    table = client.load_table(client.get_run(run).info.experiment_id, "votes.json", run_ids=[run])
+    [vote] = table.to_dict("records")
+    assert (vote["content"], vote["style"], vote["preferred"]) == ("street.jpg", "dusk.jpg", told["models"][0])
+
+
+async def end_of_run(api: str, run: str) -> str:
+    """The state that a flow run ends in."""
+    from prefect.client.orchestration import PrefectClient
+
+    deadline = time.monotonic() + 600
+    async with PrefectClient(api=api) as client:
+        while not (state := (await client.read_flow_run(run)).state) or not state.is_final():
+            assert time.monotonic() < deadline
+            await asyncio.sleep(0.5)
+        return state.type.value
 
 
 async def scheduled_run(api: str, values: dict) -> str:
