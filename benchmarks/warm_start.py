@@ -3,7 +3,8 @@
     python -m benchmarks.warm_start PHOTOS TEACHER_FILE [--steps 120] [--new 0.1]
 
 A champion is trained on the older photos. Then all photos, with new ones among them, are fitted again and a student is
-trained twice with the same recipe: from the teacher, and from the champion. Held out: every eighth photo.
+trained with the same recipe: from the teacher, from the champion, and from the champion for a share of its steps, as
+the pipeline does it. Held out: every eighth photo.
 """
 
 import argparse
@@ -15,6 +16,7 @@ import torch
 from pcakd.distillation import Cached, FolderPhotos, Trainer, load_recipe
 from pcakd.distillation.validation import middle
 from pcakd.drift.measures import aligned, compare_levels, worst
+from pcakd.drift.options import DriftPolicy
 from pcakd.eigenbases.pca import Moments, Widths, fit
 from pcakd.student.network import DEFAULT_CHANNELS
 from pcakd.teacher import load_teacher
@@ -45,6 +47,7 @@ def main() -> None:
     parser.add_argument("--every", type=int, default=10, help="steps between validations")
     parser.add_argument("--new", type=float, default=0.1, help="share of the photos that came since")
     parser.add_argument("--crop", type=int, default=64)
+    parser.add_argument("--validate", type=int, default=16, help="held-out photos that are validated on")
     arguments = parser.parse_args()
 
     teacher, photos = load_teacher(arguments.teacher), FolderPhotos(arguments.photos)
@@ -74,7 +77,7 @@ def main() -> None:
         joint_steps=arguments.steps,
         warmup_steps=5,
         validate_every=arguments.every,
-        validation_photos=4,
+        validation_photos=arguments.validate,
         ema=0.9,
     )
     champion = Trainer(recipe, teacher, before, Cached(Some(photos, older)), held_out)
@@ -86,6 +89,8 @@ def main() -> None:
         "teacher": Trainer(recipe, teacher, now, everything, held_out),
         "champion": Trainer(recipe, teacher, turned, everything, held_out, begin_with=student),
     }
+    short = replace(recipe, joint_steps=round(arguments.steps * DriftPolicy().short))
+    runs["short"] = Trainer(short, teacher, turned, everything, held_out, begin_with=student)
     found: dict[str, list[tuple[int, dict[str, float]]]] = {}
     for name, trainer in runs.items():
         trainer.start()
@@ -103,6 +108,13 @@ def main() -> None:
             reached = next((at for at, one in found["champion"] if better * one[measure] >= better * goal), None)
             saved = "-" if reached is None else f"{1 - reached / step:.0%}"
             print(f"| {measure} {goal:.3f} | {step} | {'not' if reached is None else reached} | {saved} |")
+    print(
+        f"| at the end | from the teacher, {recipe.steps} steps | from the champion, {recipe.steps} | {short.steps} |"
+    )
+    print("| --- | ---: | ---: | ---: |")
+    for measure in ("reconstruction", "graded", *(f"distill.{level}" for level in range(4))):
+        cells = " | ".join(f"{found[name][-1][1][measure]:.3f}" for name in runs)
+        print(f"| {measure} | {cells} |")
 
 
 if __name__ == "__main__":
