@@ -64,6 +64,9 @@ format: $(STAMP)  ## Format the code
 test-deps: $(STAMP)  ## Install what the integration tests need beside Python packages (Debian packages)
 	@bash tests/servers/install.sh
 
+test-assets: $(STAMP)  ## Fetch what tests need and the project does not ship: released weights (TEST_ASSETS=FOLDER)
+	@$(BIN)/python -m tests.assets.fetch $(TEST_ASSETS)
+
 test: $(STAMP) test-deps  ## Run all tests, fast ones first
 	$(BIN)/python -m pytest -m "not slow" -q $(FAST)
 	$(BIN)/python -m pytest -m slow --durations=20
@@ -85,4 +88,4 @@ lock: $(STAMP)  ## Renew requirements.lock from pyproject.toml
 clean:  ## Remove the virtual environment and everything built
 	rm -rf $(VENV) build dist demo *.egg-info .pytest_cache .mypy_cache .ruff_cache
 
-.PHONY: help install demo models up automations restart down check format test-deps test test-fast bench gpu-check lock clean
+.PHONY: help install demo models up automations restart down check format test-deps test-assets test test-fast bench gpu-check lock clean

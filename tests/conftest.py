@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 
+from tests.assets.places import Assets, fetch_once, fetched_folder, missing, not_checked, shared_folder
 from tests.servers.s3 import S3Server
 
 if TYPE_CHECKING:
@@ -34,7 +35,8 @@ os.environ.setdefault("OMP_NUM_THREADS", "1")
 if threading.current_thread() is threading.main_thread():
     signal.signal(signal.SIGINT, signal.default_int_handler)
 
-# Nor do they leave anything in the home folder.
+# Nor do they leave anything in the home folder, but for what is fetched for them.
+os.environ["PCAKD_TEST_ASSETS"] = str(fetched_folder())
 os.environ["PCAKD_CACHE"] = tempfile.mkdtemp(prefix="pcakd-cache-")
 atexit.register(shutil.rmtree, os.environ["PCAKD_CACHE"], ignore_errors=True)
 
@@ -49,20 +51,17 @@ def pytest_ignore_collect(collection_path: Path, config: pytest.Config) -> bool 
     return None
 
 
-def missing(what: str) -> None:
-    """Skip loudly for what this machine lacks; under CI=true it is a failure."""
-    if os.environ.get("CI", "").lower() in ("1", "true"):
-        pytest.fail(what)
-    pytest.skip(what)
+def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:
+    if lines := not_checked(terminalreporter.stats.get("skipped", [])):
+        terminalreporter.section("PROMISES THAT WERE NOT CHECKED HERE", red=True, bold=True)
+        for line in lines:
+            terminalreporter.write_line(line, red=True)
 
 
 @pytest.fixture(scope="session")
-def assets() -> Path:
-    """The folder of real photos and weights: PCAKD_ASSETS, else ../shared/assets beside the project."""
-    folder = Path(os.environ.get("PCAKD_ASSETS") or ROOT.parent / "shared" / "assets")
-    if not (folder / "README.md").is_file():
-        missing(f"no assets in {folder}: set PCAKD_ASSETS to the folder with photos_small/, teachers/, ...")
-    return folder
+def assets() -> Assets:
+    """Real photos and weights, by part."""
+    return Assets(shared_folder(), fetched_folder(), fetch_once)
 
 
 @pytest.fixture(autouse=True)

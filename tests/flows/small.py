@@ -4,6 +4,8 @@ import json
 import sys
 from pathlib import Path
 
+from tests.assets.places import Assets
+
 RECIPE = """\
 backbone = "mobilenet"
 crop = 64
@@ -18,7 +20,7 @@ checkpoint_every = 4
 """
 
 
-def parameters(assets: Path, folder: Path, *, steps: int = 4) -> dict:
+def parameters(assets: Assets, folder: Path, *, steps: int = 4) -> dict:
     """Parameters of `distillation-pipeline`: the small photos and the real MobileNet; the recipe goes to a folder."""
     recipe = folder / "recipe.toml"
     recipe.write_text(RECIPE.format(steps=steps))
@@ -29,7 +31,7 @@ def parameters(assets: Path, folder: Path, *, steps: int = 4) -> dict:
             "limit": 16,
             "val_fraction": 0.25,
         },
-        "teacher": str(assets / "teachers" / "mobilenet_v1_1.0_224_to_conv_dw_6.safetensors"),
+        "teacher": str(assets / "teachers/mobilenet_v1_1.0_224_to_conv_dw_6.safetensors"),
         "eigenbases": {"crop": 64},
         "distillation": {"recipe": str(recipe)},
         "evaluation": {"limit": 2, "size": 64},

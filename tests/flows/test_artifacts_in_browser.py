@@ -8,7 +8,7 @@ import pytest
 
 from tasks.stages.artifacts import links, picture
 from tasks.tracking.web import RunPage
-from tests.conftest import missing
+from tests.assets.places import missing
 from tests.corpus import jpeg
 from tests.servers.browser import browser, why_not
 

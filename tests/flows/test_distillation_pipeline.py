@@ -17,6 +17,7 @@ from tasks.registry import champion_of
 from tasks.registry.names import CHAMPION_EVENT
 from tasks.registry.versions import logged_model_of
 from tasks.settings import Settings
+from tests.assets.places import Assets
 from tests.flows.small import parameters
 from tests.servers.prefect_runs import Deployments
 from tests.servers.processes import MlflowServer, end, start, wait_until
@@ -35,7 +36,7 @@ class Pipeline:
         folder: Path,
         prefect: str,
         ray: str,
-        assets: Path,
+        assets: Assets,
         *,
         tracking_uri: str = "",
         steps: int = 4,

@@ -11,7 +11,7 @@ from tests.command import pcakd
 def imported(request, assets, tmp_path_factory):
     backbone, weights = request.param
     path = tmp_path_factory.mktemp(backbone) / "model.safetensors"
-    done = pcakd("import-released", assets / "released_tf" / backbone, "--out", path)
+    done = pcakd("import-released", assets / f"released_tf/{backbone}", "--out", path)
     assert done.returncode == 0, done.stderr
     assert f"{weights} weights" in done.stdout
     return backbone, path
@@ -42,6 +42,6 @@ def test_a_folder_without_the_files_is_one_line_and_exit_code_2(tmp_path):
 
 
 def test_an_output_of_another_kind_is_refused(assets, tmp_path):
-    done = pcakd("import-released", assets / "released_tf" / "vgg", "--out", tmp_path / "model.bin")
+    done = pcakd("import-released", assets / "released_tf/vgg", "--out", tmp_path / "model.bin")
     assert done.returncode == 2
     assert "ends in .safetensors" in done.stderr

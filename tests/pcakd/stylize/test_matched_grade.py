@@ -26,7 +26,7 @@ def stylizer(request):
 
 @pytest.fixture(scope="module", params=["vgg", "mobilenet"])
 def trained(request, assets):
-    checkpoint = import_released(assets / "released_tf" / request.param)
+    checkpoint = import_released(assets / f"released_tf/{request.param}")
     metadata = replace(checkpoint.metadata, compat="pcakd")
     return Stylizer(checkpoint._replace(metadata=metadata), device="cpu")
 
@@ -49,7 +49,7 @@ def test_a_graded_copy_as_style_gives_back_the_grade(stylizer):
 
 
 def test_another_part_of_the_photo_shows_the_grade_that_the_paper_misses(trained, assets):
-    rgb = read_photo(assets / "photos_small" / "bsds_296059.jpg").rgb
+    rgb = read_photo(assets / "photos_small/bsds_296059.jpg").rgb
     for kind in ("same", "across"):
         pair = graded_pair(rgb, kind, name="photo", seed=3)
         ours, papers = (distance(trained.stylize(pair.content, pair.style, compat=c), pair.truth) for c in COMPATS)

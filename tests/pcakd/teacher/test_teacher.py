@@ -74,8 +74,21 @@ def test_a_name_finds_its_file_by_content_and_gives_four_levels(teachers, photo,
 )
 def test_a_file_is_known_by_its_content(assets, tmp_path, file, name):
     path = tmp_path / "some-name.safetensors"
-    save_file(load_file(assets / "teachers" / f"{file}.safetensors"), path)
+    save_file(load_file(assets / f"teachers/{file}.safetensors"), path)
     assert load_teacher(path).name == name
+
+
+def test_a_public_teacher_gives_four_levels(assets, monkeypatch, photo):
+    """Torchvision's weights, where there are no others: features of a real training, not of random numbers."""
+    if assets.has("teachers") and not assets.has("torch"):
+        pytest.skip("the teachers that are here are looked at instead")
+    monkeypatch.setenv("TORCH_HOME", str(assets / "torch"))
+    teacher = load_teacher("mobilenet-v2")
+    for level, feature in enumerate(teacher.features(photo)):
+        pitch = PITCH["mobilenet"][level]
+        assert feature.shape == (2, teacher.channels[level], 64 // pitch, 96 // pitch)
+        assert feature.isfinite().all()
+        assert feature.std() > 0
 
 
 def test_features_are_the_blocks_one_after_another_and_teachers_are_frozen(teachers, photo):

@@ -10,8 +10,8 @@ import pytest
 from PIL import Image
 
 from pcakd.photos.images import read_photo
+from tests.assets.places import missing
 from tests.command import pcakd
-from tests.conftest import missing
 from tests.pcakd.ui.page import OpenPage, serving
 from tests.servers.browser import Browser, browser, why_not
 

@@ -13,7 +13,7 @@ from pcakd.storage import open_storage
 from tasks.bulk.stage import stylize_stage
 from tasks.settings import Settings
 from tasks.stages.session import open_session
-from tests.conftest import missing
+from tests.assets.places import missing
 from tests.corpus import bad_photos, good_photos, jpeg, odd_photos
 from tests.pcakd.bulk.report.looked_at import check_in_browser
 from tests.servers.browser import browser, served, why_not

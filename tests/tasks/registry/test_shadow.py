@@ -10,8 +10,8 @@ from tasks.registry import promote_by_hand, register
 from tasks.registry.shadow import shadow_stage, too_different
 from tasks.settings import Settings
 from tasks.stages.session import open_session
+from tests.assets.places import missing
 from tests.command import pcakd
-from tests.conftest import missing
 from tests.corpus import jpeg
 from tests.pcakd.bulk.report.looked_at import CONTRAST
 from tests.servers.browser import browser, served, why_not

@@ -7,7 +7,7 @@ import pytest
 
 from pcakd.bulk.schema import ROW_SCHEMA
 from pcakd.storage.base import shown
-from tests.conftest import missing
+from tests.assets.places import missing
 from tests.pcakd.bulk.report.ledgers import HOSTILE, Place, many_rows, row
 from tests.pcakd.bulk.report.looked_at import check_in_browser
 from tests.servers.browser import Browser, browser, served, why_not
