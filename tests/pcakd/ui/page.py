@@ -3,9 +3,11 @@
 import http.client
 import json
 import os
+import shutil
 import signal
 import subprocess
 import sys
+import tempfile
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -22,10 +24,10 @@ DEADLINE_S = 90.0
 @contextmanager
 def serving(*words: object, **environment: str) -> Iterator[str]:
     """The page; its address. It ends with its temporary folder, or the test fails."""
-    port = free_port()
+    port, temporary = free_port(), Path(tempfile.mkdtemp(prefix="pcakd-page-"))
     process = subprocess.Popen(
         [sys.executable, "-m", "flows.cli", "ui", "--port", str(port), *map(str, words)],
-        env=os.environ | {"PYTHONPATH": str(ROOT), "OMP_NUM_THREADS": "2"} | environment,
+        env=os.environ | {"PYTHONPATH": str(ROOT), "OMP_NUM_THREADS": "2", "TMPDIR": str(temporary)} | environment,
         stdout=subprocess.PIPE,
         stderr=subprocess.STDOUT,
         text=True,
@@ -36,13 +38,16 @@ def serving(*words: object, **environment: str) -> Iterator[str]:
         while "The page:" not in lines[-1]:
             assert lines[-1], "".join(lines)
             lines.append(process.stdout.readline())
+        assert list(temporary.glob("pcakd-ui-*"))
         yield f"http://127.0.0.1:{port}"
         process.send_signal(signal.SIGTERM)
         process.wait(30)
         left = process.stdout.read()
         assert "Traceback" not in left, left
+        assert not list(temporary.glob("pcakd-ui-*"))
     finally:
         end(process, signal.SIGKILL)
+        shutil.rmtree(temporary)
 
 
 def ask(
