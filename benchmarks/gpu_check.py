@@ -171,6 +171,16 @@ def filtering(device: torch.device, plan: Plan) -> Check:
     return Check(name="guided filter from the CPU's, grey levels", value=float(difference), bound=1)
 
 
+class Progress:
+    """Says on standard error what comes next, and when."""
+
+    def __init__(self, started: float) -> None:
+        self.started = started
+
+    def __call__(self, what: str) -> None:
+        print(f"{time.monotonic() - self.started:6.1f} s  {what}", file=sys.stderr, flush=True)
+
+
 def write(record: dict, checks: list[Check], folder: Path) -> str:
     """gpu-check.json and gpu-check.md; the latter's text."""
     folder.mkdir(parents=True, exist_ok=True)
@@ -209,9 +219,15 @@ def main(words: list[str] | None = None) -> int:
         sizes = tuple(tuple(map(int, size.split("x"))) for size in arguments.sizes.split(","))
         plan = plan.at(sizes)  # type: ignore[arg-type]
     started, models = time.monotonic(), arguments.models.split(",")
+    say = Progress(started)
+    say("guided filter")
     checks: list[Check] = [filtering(device, plan)]
     for model in models:
-        checks += [*parity(model, device.type, plan), tiling(model, device.type, plan)]
+        say(f"{model}: parity")
+        checks += parity(model, device.type, plan)
+        say(f"{model}: strips")
+        checks.append(tiling(model, device.type, plan))
+        say(f"{model}: little memory")
         checks += fallback(model, device, plan)
     name = torch.cuda.get_device_name(device) if device.type == "cuda" else "CPU, small sizes"
     record: dict = {"device": name, "torch": torch.__version__, "python": platform.python_version()}
@@ -223,6 +239,7 @@ def main(words: list[str] | None = None) -> int:
         "extraction": lambda: {model: gpu_speed.extraction(model, device, plan) for model in models},
     }
     for step, measure in steps.items():
+        say(f"measuring {step}")
         record[step] = measure()
         record["seconds"] = time.monotonic() - started
         text = write(record, checks, arguments.out)  # after each: what was measured stays, whatever comes next

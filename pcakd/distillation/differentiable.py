@@ -1,112 +1,18 @@
-"""The whole stylization, gradients passing through: whitening and colouring, guided filter, SSIM, style loss."""
+"""What a stylization and its measures are made of, gradients passing through: guided filter, SSIM, style loss."""
 
 from collections.abc import Sequence
 from functools import lru_cache
-from typing import Any
 
 import torch
 from torch import Tensor
 from torch.nn import functional as F
 
+from pcakd.distillation.colouring import channel_products
 from pcakd.stylize.smoothing import EPSILON, RADIUS
-from pcakd.stylize.transforms import REGULARISATION
 
 LUMA = (0.2125, 0.7154, 0.0721)
 """Weights of red, green and blue in luminance, as `pcakd.evaluation` has them."""
 SSIM_WINDOW = 7
-
-
-SMALLEST = 1e-3
-"""Root of the smallest eigenvalue, as a share of the matrix's norm, for which `_products` are the quickest."""
-
-
-@lru_cache(maxsize=1)
-def _growths() -> list[float]:
-    """Factors ρ of the steps of `roots_by_products`: the best for eigenvalues from SMALLEST² to 1 (Chen & Chow 2014),
-    and ones at the end, where the iteration converges by itself."""
-    found, low = [], SMALLEST
-    while low < 0.999:
-        rho = (3 / (1 + low + low * low)) ** 0.5
-        found.append(rho)
-        low = rho * low * (3 - rho * rho * low * low) / 2
-    return [*found, 1.0, 1.0, 1.0, 1.0]
-
-
-def roots_by_products(matrix: Tensor) -> Tensor:
-    """A^½ of matrices …×C×C with positive eigenvalues, by Newton-Schulz steps in float64: products alone.
-
-    A GPU decomposes small matrices one by one and makes the host wait; it multiplies them all at once.
-    """
-    work = matrix.double()
-    eye = torch.eye(work.shape[-1], dtype=work.dtype, device=work.device)
-    norm = work.square().sum((-2, -1), keepdim=True).sqrt()
-    root, inverse = work / norm, eye.expand_as(work)
-    for rho in _growths():
-        step = (3 * rho / 2) * eye - (rho**3 / 2) * (inverse @ root)
-        root, inverse = root @ step, step @ inverse
-    return (root * norm.sqrt()).to(matrix.dtype)
-
-
-class SymmetricRoot(torch.autograd.Function):
-    """A^½ of symmetric positive definite matrices …×C×C: by eigendecomposition on a CPU, by products on a GPU.
-
-    The gradient solves X·A^½ + A^½·X = G. In the eigenbasis that divides by sums of roots, so equal eigenvalues, where
-    the gradient of the eigenvectors themselves has poles, do no harm. By products X is what stands beside A^½ in the
-    root of [[A, G], [0, A]].
-    """
-
-    @staticmethod
-    def forward(ctx: Any, matrix: Tensor) -> Tensor:
-        ctx.by_products = matrix.is_cuda
-        if ctx.by_products:
-            ctx.save_for_backward(matrix)
-            return roots_by_products(matrix)
-        # eigh raises on what is not a number; the loss should show it instead, on every worker.
-        finite = torch.isfinite(matrix).all(-1, keepdim=True).all(-2, keepdim=True)
-        values, vectors = torch.linalg.eigh(torch.where(finite, matrix, torch.eye(matrix.shape[-1]).to(matrix)))
-        roots = values.clamp_min(1e-6).sqrt()
-        ctx.save_for_backward(roots, vectors)
-        return torch.where(finite, (vectors * roots[..., None, :]) @ vectors.mT, torch.nan)
-
-    @staticmethod
-    def backward(ctx: Any, *gradients: Tensor) -> Tensor:
-        gradient = (gradients[0] + gradients[0].mT) / 2
-        if ctx.by_products:
-            return lyapunov_by_products(ctx.saved_tensors[0], gradient)
-        roots, vectors = ctx.saved_tensors
-        inner = vectors.mT @ gradient @ vectors / (roots[..., :, None] + roots[..., None, :])
-        return vectors @ inner @ vectors.mT
-
-
-def lyapunov_by_products(matrix: Tensor, gradient: Tensor) -> Tensor:
-    """X with X·A^½ + A^½·X = G, for A and G symmetric …×C×C, A positive definite."""
-    # The gradient is brought to A's size, for the iteration's sake: X is linear in it.
-    size = gradient.abs().amax((-2, -1), keepdim=True).clamp_min(torch.finfo(gradient.dtype).tiny)
-    share = matrix.abs().amax((-2, -1), keepdim=True) / size
-    above = torch.cat([matrix, gradient * share], -1)
-    below = torch.cat([torch.zeros_like(matrix), matrix], -1)
-    whole = roots_by_products(torch.cat([above, below], -2).double())
-    width = matrix.shape[-1]
-    return (whole[..., :width, width:] / share).to(matrix.dtype)
-
-
-def match_statistics(x: Tensor, style: Tensor) -> Tensor:
-    """Features x N×C×H×W with the means and covariances of `style` N×C×H'×W', photo by photo; at least fp32.
-
-    ZCA as in `pcakd.stylize.transforms`, same regularisation; gradients flow into x, through its statistics too.
-    """
-    with torch.autocast(x.device.type, enabled=False):
-        x = x.float() if x.dtype == torch.bfloat16 else x
-        flat, goal = x.flatten(2), style.detach().to(x.dtype).flatten(2)
-        flat, mean = flat - flat.mean(2, keepdim=True), goal.mean(2, keepdim=True)
-        goal = goal - mean
-        ridge = REGULARISATION * torch.eye(x.shape[1], device=x.device, dtype=x.dtype)
-        whiten = SymmetricRoot.apply(flat @ flat.mT / flat.shape[2] + ridge)
-        colour = SymmetricRoot.apply(goal @ goal.mT / goal.shape[2] + ridge)
-        # Both are symmetric: (whiten⁻¹ · colour)ᵀ = colour · whiten⁻¹. Without a check, for which a GPU would be
-        # waited for: `whiten` is positive definite, or not a number, which the loss shows.
-        matched = torch.linalg.solve_ex(whiten, colour)[0].mT @ flat + mean
-        return matched.unflatten(2, (x.shape[2], x.shape[3]))
 
 
 @lru_cache(maxsize=16)
@@ -177,6 +83,8 @@ def luminance_ssim(picture: Tensor, other: Tensor) -> Tensor:
 
 def gram(features: Tensor) -> Tensor:
     """F·Fᵀ ÷ pixels of features N×C×H×W: N×C×C in fp32, multiplied in the features' own precision."""
+    if features.is_cuda:
+        return channel_products(features.flatten(2)).float() / features[0, 0].numel()
     flat = features.permute(0, 2, 3, 1).flatten(1, 2)
     return (flat.mT @ flat).float() / flat.shape[1]
 

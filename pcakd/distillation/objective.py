@@ -22,7 +22,8 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from pcakd.distillation.differentiable import guided, luminance_ssim, match_statistics, style_loss
+from pcakd.distillation.colouring import match_statistics, style_statistics
+from pcakd.distillation.differentiable import guided, luminance_ssim, style_loss
 from pcakd.distillation.recipe import Recipe
 from pcakd.distillation.whitening import shared_weights
 from pcakd.eigenbases.pca import project
@@ -128,10 +129,11 @@ class Objective(nn.Module):
                 with torch.no_grad():
                     grades = self._encode(graded, top)[0]
                 wanted = [torch.cat([f[:clean], s]) for f, s in zip(wanted, grades, strict=True)]
+                looks = style_statistics(grades)
             x = features[top]
             for level in range(top, -1, -1):
                 if len(graded):
-                    matched = match_statistics(x[clean:], wanted[level][clean:])
+                    matched = match_statistics(x[clean:], looks[level])
                     x = torch.cat([wide(x[:clean]), matched])
                 x = self.student.decode_block(level, x, residuals[level])
                 if level and level in self.levels and recipe.feature:
@@ -182,7 +184,7 @@ class Objective(nn.Module):
         top = LEVELS - 1
         features, residuals = self._encode(contents, top)
         with torch.no_grad():
-            looks = self._encode(styles, top)[0]
+            looks = style_statistics(self._encode(styles, top)[0])
         x = features[top]
         for level in range(top, -1, -1):
             x = self.student.decode_block(level, match_statistics(x, looks[level]), residuals[level])

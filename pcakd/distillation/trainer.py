@@ -21,9 +21,10 @@ import torch
 from torch import Tensor, nn
 
 from pcakd.distillation.batches import Batches
+from pcakd.distillation.captured import CapturedSteps, Work
 from pcakd.distillation.closed_form import fit_decoder, fit_encoder
 from pcakd.distillation.data import PhotoSet
-from pcakd.distillation.objective import Objective
+from pcakd.distillation.objective import Batch, Objective
 from pcakd.distillation.recipe import Phase, Recipe
 from pcakd.distillation.validation import Validation
 from pcakd.distillation.whitening import WhitenedConv2d, convolutions, folded, whiten
@@ -115,8 +116,7 @@ class Trainer:
         self._loss_average = math.nan
         self._phase: Phase | None = None
         self._started = False
-        # One kernel a parameter instead of a dozen: on a GPU launches are what a step costs.
-        self._fused = True if self.device.type == "cuda" else None
+        self._on_gpu = self.device.type == "cuda"
 
     # ---- beginning and going on
 
@@ -193,8 +193,9 @@ class Trainer:
         if phase is not None and done:
             self._enter(phase)
             for group in record["optimizer"]["param_groups"]:
-                group["fused"] = self._fused  # a state may come from another device
+                group["fused"] = self._on_gpu or None  # where Adam's own counts go
             self._optimizer.load_state_dict(record["optimizer"])
+            self._suit_device()
             self._loss_average = float(record["loss_average"])
 
     def student(self, *, averaged: bool = True) -> Student:
@@ -288,7 +289,22 @@ class Trainer:
             if p.requires_grad
         ]
         decay = self.recipe.weight_decay if self.recipe.optimizer == "adamw" else 0.0
-        self._optimizer = make(groups, betas=self.recipe.betas, weight_decay=decay, fused=self._fused)
+        # One kernel a parameter instead of a dozen: on a GPU launches are what a step costs.
+        self._optimizer = make(groups, betas=self.recipe.betas, weight_decay=decay, fused=self._on_gpu or None)
+        self._rates = torch.zeros(len(groups), device=self.device)
+        self._suit_device()
+        self._work: Work = self._step_work
+        if self._on_gpu and self.workers.size == 1:
+            self._work = CapturedSteps(self._step_work)
+
+    def _suit_device(self) -> None:
+        """Settings of the optimizer that are the device's, not the training's: a state may come from another."""
+        for number, group in enumerate(self._optimizer.param_groups):
+            group["fused"] = self._on_gpu or None
+            group["capturable"] = self._on_gpu
+            if self._on_gpu:
+                group["lr"] = self._rates[number]
+        self._peaks = torch.tensor([group["peak"] for group in self._optimizer.param_groups], device=self.device)
 
     def _peak(self, name: str, parameter: nn.Parameter) -> float:
         rate = self.recipe.encoder_rate if name.startswith("encoder") else self.recipe.decoder_rate
@@ -305,21 +321,28 @@ class Trainer:
         return warm * (self.recipe.final_rate + (1 - self.recipe.final_rate) * wave)
 
     def _train_step(self, phase: Phase, done: int) -> dict[str, float]:
-        batch = self.batches[self.step]
         rate = self._rate(phase, done)
-        for group in self._optimizer.param_groups:
-            group["lr"] = group["peak"] * rate
+        if self._on_gpu:
+            self._rates.copy_(self._peaks * rate)
+        else:
+            for group in self._optimizer.param_groups:
+                group["lr"] = group["peak"] * rate
+        losses = self._work(self.batches[self.step])
+        values = self.workers.mean(torch.stack(list(losses.values())))
+        found = dict(zip(losses, values.tolist(), strict=True))
+        if math.isfinite(found["total"]):
+            self._update_average()
+        return found
+
+    def _step_work(self, batch: Batch) -> dict[str, Tensor]:
+        """Losses of a batch; the weights are updated."""
         losses = self._model(batch)
         self._optimizer.zero_grad(set_to_none=True)
         losses["total"].backward()
         if self.recipe.clip_norm:
             nn.utils.clip_grad_norm_(self._parameters, self.recipe.clip_norm)
-        values = self.workers.mean(torch.stack([loss.detach().float() for loss in losses.values()]))
-        # A step on a gradient that is not a number would leave weights that no averaging undoes.
-        if bool(torch.isfinite(values).all()):
-            self._optimizer.step()
-            self._update_average()
-        return dict(zip(losses, values.tolist(), strict=True))
+        self._optimizer.step()
+        return {name: loss.detach().float() for name, loss in losses.items()}
 
     @torch.no_grad()
     def _update_average(self) -> None:

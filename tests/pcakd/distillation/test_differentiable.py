@@ -1,17 +1,12 @@
 """What training takes of a stylization is what the product does and what the evaluation measures."""
 
-import math
-
 import numpy as np
 import pytest
 import torch
 
 from pcakd.distillation.differentiable import (
-    SymmetricRoot,
     guided,
     luminance_ssim,
-    lyapunov_by_products,
-    roots_by_products,
     style_loss,
 )
 from pcakd.evaluation.metrics import StyleLoss
@@ -52,36 +47,3 @@ def test_style_is_the_gram_loss_that_the_evaluation_measures():
     wanted = measure(RESULT, measure.statistics(CONTENT))["gram"]
     found = style_loss(teacher.features(tensor(RESULT)), teacher.features(tensor(CONTENT)))
     assert float(found) == pytest.approx(wanted, rel=1e-4)
-
-
-def covariances(*spreads: float) -> torch.Tensor:
-    """Covariances of 12 channels, whose standard deviations lie that far apart, with the ridge that they get."""
-    generator = torch.Generator().manual_seed(0)
-    samples = torch.randn(len(spreads), 12, 64, generator=generator, dtype=torch.float64)
-    scales = torch.stack([torch.logspace(0, math.log10(spread), 12, dtype=torch.float64) for spread in spreads])
-    samples = torch.linalg.qr(torch.randn(12, 12, generator=generator, dtype=torch.float64))[0] @ (
-        samples * scales[:, :, None]
-    )
-    return samples @ samples.mT / 64 + torch.eye(12, dtype=torch.float64)
-
-
-def test_a_root_by_products_is_the_root_by_eigenvectors():
-    matrices = covariances(1, 30, 1000)
-    matrices[0] = torch.eye(12)
-    by_products = roots_by_products(matrices)
-    torch.testing.assert_close(by_products, SymmetricRoot.apply(matrices), rtol=1e-9, atol=1e-9)
-    torch.testing.assert_close(by_products @ by_products, matrices, rtol=1e-9, atol=1e-6)
-
-
-def test_its_gradient_by_products_is_that_by_eigenvectors():
-    matrices = covariances(1, 30, 1000).requires_grad_()
-    gradient = torch.randn(matrices.shape, generator=torch.Generator().manual_seed(1), dtype=torch.float64)
-    gradient = (gradient + gradient.mT) / 2 * torch.tensor([1e-6, 1.0, 1e6])[:, None, None]
-    wanted = torch.autograd.grad(SymmetricRoot.apply(matrices), matrices, gradient)[0]
-    found = lyapunov_by_products(matrices.detach(), gradient)
-    for ours, theirs in zip(found, wanted, strict=True):
-        torch.testing.assert_close(ours, theirs, rtol=1e-6, atol=1e-6 * float(theirs.abs().max()))
-
-
-def test_the_root_of_what_is_no_number_is_none():
-    assert roots_by_products(torch.full((1, 3, 3), torch.nan)).isnan().all()
