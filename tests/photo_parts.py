@@ -56,6 +56,17 @@ def png_chunks(samples: np.ndarray, *chunks: tuple[bytes, bytes], kind: int | No
     )
 
 
+def grey_png(samples: np.ndarray, bits: int, transparent: int) -> bytes:
+    """A PNG of 1, 2 or 4 bits a grey sample, one value of which is transparent; the width is a multiple of 8."""
+    height, width = samples.shape
+    each = samples.reshape(height, -1, 8 // bits).astype(np.uint8)
+    packed = sum(each[..., i] << (8 - bits * (i + 1)) for i in range(8 // bits))
+    data = png_chunks(packed.astype(np.uint8), (b"tRNS", struct.pack(">H", transparent)))
+    header = struct.pack(">IIBBBBB", width, height, bits, 0, 0, 0, 0)
+    sum_of = struct.pack(">I", zlib.crc32(b"IHDR" + header))
+    return data[:16] + header + sum_of + data[33:]
+
+
 def camera_exif(orientation: int | None = None, *, r03: bool = False, extra: dict[int, bytes] | None = None) -> bytes:
     """An EXIF block like a camera's: make, rights, exposure, date, place, maker's note, thumbnail-less."""
     exif = Image.Exif()

@@ -76,6 +76,10 @@ def identify(data: bytes) -> Unread | None:
     for beginning, name in _BEGINNINGS:
         if data.startswith(beginning):
             return Unread(name)
+    if data[128:132] == b"DICM":
+        return Unread("DICOM")
+    if data.startswith(b"version https://git-lfs"):
+        return Unread("a pointer of Git LFS (git lfs pull fetches what it stands for)", picture=False)
     reader = open_tags(data)
     if reader is not None and reader.is_cut:
         return Unread("TIFF", cut=True)

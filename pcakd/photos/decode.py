@@ -249,9 +249,9 @@ def photo_from_image(image: Image.Image, reading: Reading, data: bytes = b"") ->
         if bits := bits_beyond(image, data):
             notes.append(f"8 of its {bits} bits a channel, which is what {encoding} is read with")
         image, format = _upright(image), image.format
-        alpha = _alpha(image)
         if image.format is None:
             image.format = format  # turning loses it
+        alpha = _alpha(image, data)
         profile, beyond = SRGB_PROFILE if colours.profile or colours.own else b"", None
         space = colour.space_of(colours) if reading.keep_gamut else None
         if colour.keeps_gamut(space) and image.mode != "CMYK":
@@ -376,7 +376,11 @@ def _upright(image: Image.Image) -> Image.Image:
         return image
 
 
-def _alpha(image: Image.Image) -> np.ndarray | None:
+def _alpha(image: Image.Image, data: bytes) -> np.ndarray | None:
+    bits, value = int.from_bytes(data[24:25]), image.info.get("transparency")
+    if image.format == "PNG" and image.mode == "L" and bits in (2, 4) and isinstance(value, int):
+        # Pillow scales grey samples of so few bits to 0..255, but not the one that is transparent.
+        image.info["transparency"] = value * (255 // (2**bits - 1))
     if image.mode == "LAB":
         return None  # one of its colours is called A
     if "A" in image.getbands():

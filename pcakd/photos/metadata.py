@@ -7,7 +7,7 @@ from PIL import Image
 
 from pcakd.photos.exif import Exif, FoundExif, read_exif
 from pcakd.photos.tags import open_tags
-from pcakd.photos.words import comment_of, described_by, unpack_blocks, xmp_in_gif
+from pcakd.photos.words import comment_of, described_by, extended_xmp, unpack_blocks, xmp_in_gif
 from pcakd.photos.xmp import MOST_BYTES, clean_xmp
 
 _XMP_TAG, _IPTC_TAG, _PHOTOSHOP_TAG = 0x02BC, 0x83BB, 0x8649
@@ -44,6 +44,7 @@ def read_metadata(image: Image.Image, data: bytes = b"") -> FoundMetadata:
     """Of an opened image (and its file's bytes, where there are any). Damaged parts are left out, never an error."""
     info = image.info
     xmp, iptc = _bytes(info.get("xmp") or info.get("XML:com.adobe.xmp")), b""
+    extension = extended_xmp(image, xmp) if xmp else b""
     if image.format == "TIFF":
         xmp, iptc = _tiff_blocks(image, xmp)
     if image.format == "PNG":
@@ -63,7 +64,7 @@ def read_metadata(image: Image.Image, data: bytes = b"") -> FoundMetadata:
     return FoundMetadata(
         PhotoMetadata(
             exif=exif,
-            xmp=clean_xmp(xmp) if xmp else b"",
+            xmp=clean_xmp(xmp, extension=extension) if xmp else b"",
             iptc=iptc,
             resolution=_resolution(image) or found.resolution or _resolution_of(resources),
             comment=comment_of(image),

@@ -1,5 +1,8 @@
 """What photos say in their formats' own words: comments, PNG's texts, blocks packed into texts, XMP in GIF."""
 
+import re
+import struct
+
 from PIL import Image
 
 from pcakd.photos.tags import Table, ascii_text
@@ -58,6 +61,24 @@ def _unpacked(info: dict, kind: str) -> bytes:
         return bytes.fromhex("".join(lines[2:]))
     except ValueError:
         return b""
+
+
+def extended_xmp(image: Image.Image, packet: bytes) -> bytes:
+    """What of an XMP packet stands in JPEG's further segments; b"" where that is not all there."""
+    name = _EXTENDED_BY.search(packet)
+    begins = _EXTENSION + (name[1] if name else b"?")
+    parts: dict[int, bytes] = {}
+    size = 0
+    for marker, content in getattr(image, "applist", ()):
+        if marker == "APP1" and content.startswith(begins) and len(content) > len(begins) + 8:
+            size, at = struct.unpack_from(">II", content, len(begins))
+            parts[at] = content[len(begins) + 8 :]
+    whole = b"".join(parts[at] for at in sorted(parts))
+    return whole if len(whole) == size else b""
+
+
+_EXTENSION = b"http://ns.adobe.com/xmp/extension/\0"
+_EXTENDED_BY = re.compile(rb"HasExtendedXMP\s*(?:=\s*[\"']|>)\s*([0-9A-Fa-f]{32})")
 
 
 def xmp_in_gif(data: bytes) -> bytes:

@@ -56,28 +56,26 @@ _PREFIXES = {
 }
 
 
-def clean_xmp(packet: bytes, iptc: bytes = b"") -> bytes:
+def clean_xmp(packet: bytes, iptc: bytes = b"", extension: bytes = b"") -> bytes:
     """The packet without what speaks of the source's file; b"" where nothing is left, or it is no XMP.
 
-    iptc: an IPTC block whose captions and rights are added where the packet has none.
+    iptc: an IPTC block whose captions and rights are added where the packet has none. extension: a second packet, in
+    which JPEG has what does not fit one segment.
     """
-    packet = _without_rest(packet)
-    root = _parse(packet)
     extra = list(_iptc_properties(iptc))
-    if root is None and not extra:
-        return b""
     prefixes = dict(_PREFIXES)
-    if root is None:
-        description = ElementTree.Element(f"{{{RDF}}}Description", {f"{{{RDF}}}about": ""})
-        descriptions = [description]
-    else:
-        for uri, prefix in _declared(packet):
+    descriptions: list[ElementTree.Element] = []
+    for part in (_without_rest(packet), _without_rest(extension)):
+        root = _parse(part)
+        if root is None:
+            continue
+        for uri, prefix in _declared(part):
             if uri not in prefixes and prefix and prefix not in prefixes.values() and _is_name(prefix):
                 prefixes[uri] = prefix
         rdf = root if root.tag == f"{{{RDF}}}RDF" else root.find(f".//{{{RDF}}}RDF")
-        descriptions = [] if rdf is None else [d for d in rdf if d.tag == f"{{{RDF}}}Description"]
-        for description in descriptions:
-            _clean(description)
+        descriptions += [] if rdf is None else [d for d in rdf if d.tag == f"{{{RDF}}}Description"]
+    for description in descriptions:
+        _clean(description)
     present = {child.tag for d in descriptions for child in d} | {name for d in descriptions for name in d.attrib}
     extra = [element for element in extra if element.tag not in present]
     if extra and not descriptions:

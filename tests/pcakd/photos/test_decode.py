@@ -13,7 +13,7 @@ from pcakd.photos.images import peek, read_photo
 from tests import kinds
 from tests.corpus import encode
 from tests.kinds import Kind
-from tests.photo_parts import expanded_by_libtiff
+from tests.photo_parts import expanded_by_libtiff, grey_png
 
 KINDS = kinds.kinds()
 
@@ -161,6 +161,15 @@ def test_png_chunks_that_say_srgb_change_nothing():
         photo = read_photo(kinds.png_chunks(kinds.base(), chunk))
         assert np.array_equal(photo.rgb, kinds.base())
         assert not photo.profile
+
+
+@pytest.mark.parametrize("bits", [1, 2, 4])
+def test_a_transparent_value_of_few_bits_is_transparent(bits):
+    samples = kinds.grey() >> (8 - bits)
+    for value in (0, 2**bits - 1):
+        photo = read_photo(grey_png(samples, bits, value))
+        assert np.array_equal(photo.rgb[..., 0], samples * (255 // (2**bits - 1)))
+        assert np.array_equal(photo.alpha, np.where(samples == value, 0, 255))
 
 
 def test_the_source_gamut_can_be_kept_and_comes_back():

@@ -3,6 +3,7 @@
 import os
 import resource
 import time
+import zlib
 from collections.abc import Callable
 from functools import partial
 from typing import TypeVar
@@ -18,10 +19,18 @@ from pcakd.photos.images import peek, read_photo
 from pcakd.photos.write import encode
 from pcakd.photos.xmp import clean_xmp, fit_xmp, read_iptc
 from tests import kinds
+from tests.photo_parts import expanded_by_libtiff, grey_png
 
 T = TypeVar("T")
 
 FILES = [kind.data for kind in kinds.kinds()] + [data for _, data, _, _ in kinds.refused()]
+FILES += [
+    expanded_by_libtiff((kinds.base() / 255).astype(np.float32)[None], "tiff_lzw", 2),
+    expanded_by_libtiff(np.moveaxis(kinds.deep(), -1, 0)[..., None].copy(), "zstd"),
+    grey_png(kinds.grey() >> 4, 4, 3),
+    kinds.png_chunks(kinds.base(), (b"zTXt", b"Author\0\0" + zlib.compress(b"x" * 1000))),
+    b"P5 8 6 255\n" + bytes(48) + b"P4 8 6\n" + bytes(6),
+]
 HEAD = 600
 """Most of what decides is in a file's first bytes; the rest is pixels."""
 LONGEST_S = 20.0
@@ -106,11 +115,12 @@ def _changed(block: bytes, changed: list) -> bytes:
 @given(
     st.one_of(st.binary(max_size=300), changes.map(lambda c: _changed(kinds.rights_xmp(), c))),
     st.one_of(st.binary(max_size=100), changes.map(lambda c: _changed(kinds.iptc_block(), c))),
+    st.one_of(st.just(b""), changes.map(lambda c: _changed(kinds.rights_xmp(), c))),
 )
-@example(b'<!DOCTYPE x [<!ENTITY a "aaaaaaaaaa"><!ENTITY b "&a;&a;&a;">]><x>&b;</x>', b"")
-def test_any_xmp_and_iptc_are_cleaned(packet, iptc):
+@example(b'<!DOCTYPE x [<!ENTITY a "aaaaaaaaaa"><!ENTITY b "&a;&a;&a;">]><x>&b;</x>', b"", b"")
+def test_any_xmp_and_iptc_are_cleaned(packet, iptc, extension):
     read_iptc(iptc)
-    cleaned = clean_xmp(packet, iptc)
+    cleaned = clean_xmp(packet, iptc, extension)
     assert clean_xmp(cleaned) == cleaned or not cleaned
     assert len(fit_xmp(cleaned, 100)) <= 100
 

@@ -44,6 +44,33 @@ def test_xmp_with_the_rest_of_a_longer_packet_behind_it_is_kept():
     assert "Müller".encode() in photo.metadata.xmp
 
 
+def extended(rights: bytes, *, parts: int, missing: bool = False) -> bytes:
+    """A JPEG whose packet says that the rest of it is in further segments."""
+    name = b"0123456789ABCDEF" * 2
+    main = kinds.rights_xmp()
+    begin, end = main.index(b"<dc:rights>"), main.index(b"</dc:rights>") + len(b"</dc:rights>")
+    note = b' xmlns:n="http://ns.adobe.com/xmp/note/" n:HasExtendedXMP="' + name + b'"'
+    main = main[:begin] + main[end:]
+    main = main.replace(b'rdf:about=""', b'rdf:about=""' + note, 1)
+    step = -(-len(rights) // parts)
+    segments = [b"http://ns.adobe.com/xap/1.0/\0" + main]
+    for at in list(range(0, len(rights), step))[::-1][missing:]:  # in any order
+        head = b"http://ns.adobe.com/xmp/extension/\0" + name + struct.pack(">II", len(rights), at)
+        segments.append(head + rights[at : at + step])
+    plain = pillow_encode(PICTURE, "JPEG")
+    return plain[:2] + b"".join(b"\xff\xe1" + struct.pack(">H", len(s) + 2) + s for s in segments) + plain[2:]
+
+
+def test_rights_in_the_further_segments_of_a_long_xmp_packet_are_kept():
+    for parts in (1, 3):
+        metadata = read_photo(extended(kinds.rights_xmp(), parts=parts)).metadata
+        assert "Müller".encode() in metadata.xmp
+        assert b"HasExtendedXMP" not in metadata.xmp
+        assert b"Exposure2012" not in metadata.xmp
+    cut = read_photo(extended(kinds.rights_xmp(), parts=3, missing=True)).metadata
+    assert "Müller".encode() not in cut.xmp
+
+
 @pytest.mark.parametrize("format", ["JPEG", "TIFF", "WEBP", "PNG"])
 def test_author_and_rights_by_a_pngs_keywords_are_kept(format):
     words = {"Title": "Title", "Author": "Müller", "Copyright": "(c) Müller", "Description": "A street"}
