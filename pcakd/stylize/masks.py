@@ -52,20 +52,27 @@ class Mask:
 
 def read_mask(source: PhotoSource, name: str | None = None) -> Mask:
     """Read a mask picture (path, bytes, PIL image, uint8 array H×W or H×W×3). Raises PhotoError, UsageError."""
+    named = name or (str(source) if isinstance(source, str | os.PathLike) else "mask")
+    mask = _read(source, named)
+    if not mask.labels:
+        raise UsageError(f"{named}: has no label: all of it is black or transparent; paint regions in flat colours")
+    return mask
+
+
+def _read(source: PhotoSource, named: str) -> Mask:
     if isinstance(source, np.ndarray) and source.ndim == 2:
         if source.dtype != np.uint8:
-            raise UsageError(f"{name or 'mask'}: a mask array is uint8, not {source.dtype}")
+            raise UsageError(f"{named}: a mask array is uint8, not {source.dtype}")
         return _from_grey(source)
-    named = name or (str(source) if isinstance(source, str | os.PathLike) else "mask")
-    photo = read_photo(source, name=name, convert_profile=False)
-    rgb = photo.rgb8.copy()
+    photo = read_photo(source, name=named, convert_profile=False)
+    rgb, lossy = photo.rgb8.copy(), photo.format in _LOSSY and not photo.lossless
     if (unlabelled := _unlabelled(source, photo)) is not None:
         rgb[unlabelled] = 0
     if (rgb[..., 0] == rgb[..., 1]).all() and (rgb[..., 1] == rgb[..., 2]).all():
         mask = _from_grey(rgb[..., 0])
     else:
-        mask = _from_colours(rgb, named)
-    if photo.format in _LOSSY and not photo.lossless:
+        mask = _from_colours(rgb, named, lossy)
+    if lossy:
         _check_noise(mask, named)
     return mask
 
@@ -129,7 +136,7 @@ def _from_grey(values: np.ndarray) -> Mask:
     return Mask(tuple(f"{v},{v},{v}" for v in labels), torch.from_numpy(weights.astype(np.float32)))
 
 
-def _from_colours(rgb: np.ndarray, name: str) -> Mask:
+def _from_colours(rgb: np.ndarray, name: str, lossy: bool) -> Mask:
     flat = rgb.reshape(-1, 3)
     colours, index, counts = np.unique(flat, axis=0, return_inverse=True, return_counts=True)
     if len(colours) > MAX_LABELS:
@@ -137,7 +144,7 @@ def _from_colours(rgb: np.ndarray, name: str) -> Mask:
         if not keep.any() or keep.sum() > MAX_LABELS:
             raise UsageError(
                 f"{name}: has {len(colours)} colours and no {MAX_LABELS} or fewer that stand out; "
-                "paint each region in one flat colour, and save the mask as PNG"
+                f"paint each region in one flat colour{', and save the mask as PNG' if lossy else ''}"
             )
         main = colours[keep].astype(np.float32)
     else:

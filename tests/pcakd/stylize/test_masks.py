@@ -92,6 +92,12 @@ def test_weights_keep_their_shares_at_any_size():
         torch.testing.assert_close(weights.sum(0), torch.ones(size))
 
 
+@pytest.mark.parametrize("empty", [np.zeros((8, 8), np.uint8), Image.new("RGB", (8, 8)), Image.new("RGBA", (8, 8))])
+def test_a_mask_without_any_label_is_one_line(empty):
+    with pytest.raises(UsageError, match="has no label: all of it is black or transparent"):
+        read_mask(empty, name="m.png")
+
+
 def test_a_photograph_is_no_mask():
     noise = np.random.default_rng(0).integers(0, 256, (64, 64, 3), np.uint8)
     with pytest.raises(UsageError, match="flat colour"):
