@@ -99,6 +99,42 @@ def test_merging_depends_neither_on_the_number_of_workers_nor_on_order(count, wo
     assert same(parts[0], whole)
 
 
+@pytest.mark.parametrize("count", [1, 5])
+def test_means_are_over_photos_and_of_none_zero(count):
+    photos = random_features(count, dtype=torch.float64)
+    moments, none = moments_of(photos), Moments.zeros(CHANNELS)
+    for level in range(4):
+        mean = torch.stack([photo[level].mean((0, 2, 3)) for photo in photos]).mean(0)
+        torch.testing.assert_close(moments.mean(level), mean)
+        own = [torch.from_numpy(np.cov(photo[level][0].flatten(1).numpy(), bias=True)) for photo in photos]
+        torch.testing.assert_close(moments.covariance(level), torch.stack(own).mean(0))
+        assert not none.mean(level).any()
+        assert not none.covariance(level).any()
+    assert same(moments.cpu(), moments)
+
+
+def test_what_does_not_fit_together_is_refused():
+    moments, photo = moments_of(random_features(2)), random_features(1)[0]
+    with pytest.raises(ValueError, match=r"widths \(3, 5, 4, 6\) and \(3, 5, 4, 7\) do not add"):
+        moments + Moments.zeros((3, 5, 4, 7))
+    with pytest.raises(ValueError, match="no moments to merge"):
+        merge([])
+    with pytest.raises(ValueError, match="3 levels of features for moments of 4"):
+        moments.update(photo[:3])
+    with pytest.raises(ValueError, match="zip"):
+        moments.update(photo, sample=[True, True])
+
+
+def test_a_photo_without_variance_has_no_spectrum_of_its_own():
+    flat, varied = [torch.full((1, c, 8, 8), 0.5) for c in CHANNELS], random_features(1)[0]
+    moments = Moments.zeros(CHANNELS)
+    for photo in (flat, varied):
+        moments.update(photo)
+    assert [level.sampled for level in moments.levels] == [1, 1, 1, 1]
+    for level, alone in zip(moments.levels, moments_of([varied]).levels, strict=True):
+        torch.testing.assert_close(level.own, alone.own)
+
+
 @settings(deadline=None, max_examples=15)
 @given(batch=st.integers(1, 9), seed=st.integers(0, 1000))
 def test_moments_do_not_depend_on_the_batch_size(batch, seed):

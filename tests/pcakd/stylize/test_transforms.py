@@ -4,7 +4,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from pcakd.errors import UsageError
-from pcakd.stylize.transforms import Statistics, symmetric_power, transform_map
+from pcakd.stylize.transforms import Statistics, monge_kantorovich, symmetric_power, transform_map
 
 SIZES = st.integers(1, 9)
 SEEDS = st.integers(0, 2**31)
@@ -25,6 +25,33 @@ def mapped(affine, statistics: Statistics) -> Statistics:
     return Statistics(
         affine.matrix @ statistics.mean + affine.bias, affine.matrix @ statistics.covariance @ affine.matrix.T
     )
+
+
+@pytest.mark.parametrize("scale", [1e-20, 1.0, 1e9])
+@pytest.mark.parametrize("exponent", [-1.0, -0.5, 0.0, 0.5])
+def test_powers_are_those_of_the_eigenvalues_at_every_scale_and_negative_ones_leave_out_what_does_not_vary(
+    scale, exponent
+):
+    random = torch.randn(5, 5, dtype=torch.float64, generator=torch.Generator().manual_seed(0))
+    vectors, values = torch.linalg.qr(random)[0], scale * torch.tensor([0, 0, 1, 2, 3], dtype=torch.float64)
+    powers = values**exponent if exponent >= 0 else torch.tensor([0, 0, *(value**exponent for value in values[2:])])
+    expected = (vectors * powers) @ vectors.T
+    found = symmetric_power((vectors * values) @ vectors.T, exponent)
+    torch.testing.assert_close(found, expected, atol=float(1e-6 * powers.max()), rtol=0)
+
+
+@given(channels=SIZES, seed=SEEDS)
+@settings(max_examples=20, deadline=None)
+def test_optimal_transport_gives_the_styles_covariance(channels, seed):
+    content, style = full_rank(channels, seed).covariance, full_rank(channels, seed + 1).covariance
+    matrix = monge_kantorovich(content, style)
+    torch.testing.assert_close(matrix @ content @ matrix, style, atol=1e-6, rtol=1e-6)
+
+
+def test_a_line_search_goes_all_the_way_unless_told():
+    content, style = full_rank(4, 0), full_rank(4, 1)
+    found, wanted = transform_map("lsft", content, style), transform_map("lsft", content, style, balance=1.0)
+    assert all(torch.equal(one, other) for one, other in zip(found, wanted, strict=True))
 
 
 @pytest.mark.parametrize("transform", ["zca", "ot"])
@@ -112,5 +139,5 @@ def test_blending_is_linear_between_no_change_and_the_full_map(seed, strength):
 
 
 def test_an_unknown_transform_is_refused_with_the_choices():
-    with pytest.raises(UsageError, match="zca, ot, adain"):
+    with pytest.raises(UsageError, match=r"^transform is 'wct'.*zca, ot, adain"):
         transform_map("wct", full_rank(2, 0), full_rank(2, 1))  # type: ignore[arg-type]
