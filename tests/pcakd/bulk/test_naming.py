@@ -16,6 +16,7 @@ from pcakd.bulk.naming import (
     check_template,
     format_of,
     output_key,
+    template_fields,
 )
 from pcakd.errors import UsageError
 from pcakd.storage import LocalStorage
@@ -102,6 +103,11 @@ def test_ordinary_names_are_kept(key, suffix):
         ("d/a.jpg", {"template": "flat-{stem}{ext}"}, "flat-a.jpg"),
         ("d/a.jpg", {"template": "v{version}/{key}", "version": "7"}, "v7/d/a.jpg"),
         ("a.{key}.jpg", {}, "a.{key}.jpg"),
+        ("a.jpg", {"template": "{stem}{style}{version}{ext}"}, "a.jpg"),
+        ("a.jpg", {"format": "png"}, "a.png"),
+        ("a.jpg", {"format": "tiff"}, "a.tif"),
+        ("a.jpg", {"format": "avif"}, "a.avif"),
+        ("X/a.jpg", {}, "X/a.jpg"),
     ],
 )
 def test_names_follow_the_template_and_the_format(key, options, output):
@@ -114,7 +120,34 @@ def test_an_object_with_a_folders_name_becomes_a_file_beside_the_folder_neither_
     assert re.fullmatch(
         r"a/photo\.evening~\w{12}", output_key("a/photo/", template=TEMPLATE_OF_STYLES, style="evening")
     )
+    assert re.fullmatch(r"boX~\w{12}", output_key("boX/"))
     assert len({output_key(key) for key in ("photo", "photo/", "photo//", "photo/_")}) == 4
+
+
+def test_as_long_as_can_be_is_kept_and_one_byte_more_is_not():
+    part, whole = "x" * (MAX_PART_BYTES - 4) + ".jpg", f"{'d/' * (MAX_BYTES // 2 - 3)}ab.jpg"
+    assert (len(part), len(whole)) == (MAX_PART_BYTES, MAX_BYTES)
+    for key in (part, whole):
+        assert output_key(key) == key
+        longer = output_key(f"x{key}")
+        assert longer != f"x{key}"
+        assert len(longer) <= len(key)
+
+
+def test_a_long_name_is_cut_between_characters():
+    name = output_key(f"x{'é' * 200}.jpg")
+    assert re.fullmatch(r"xé{118}~\w{12}\.jpg", name)
+
+
+@pytest.mark.parametrize("odd", ["\0", "\n", "\x85", "\u2028", "\u2029", "\udcff", "\\"])
+def test_what_no_line_should_hold_becomes_a_dash_below(odd):
+    assert re.fullmatch(r"a_b~\w{12}\.jpg", output_key(f"a{odd}b.jpg"))
+
+
+def test_of_folders_that_do_not_fit_the_first_ones_stay():
+    """The name has 19 bytes with its mark, each folder 2 and a slash; one byte is spare."""
+    kept = {room: output_key("aa/bb/cc/x\n.jpg", max_bytes=room).rpartition("/")[0] for room in range(19, 31)}
+    assert [kept[room] for room in (22, 23, 25, 26, 28, 29)] == ["", "aa", "aa", "aa/bb", "aa/bb", "aa/bb/cc"]
 
 
 def test_a_suffix_decides_on_the_format_and_without_one_the_content():
@@ -130,6 +163,21 @@ def test_a_name_that_cannot_be_kept_is_cleaned_and_marked():
     assert output_key("../a.jpg").startswith("__/a~")
     assert output_key("../a.jpg").endswith(".jpg")
     assert output_key("../a.jpg") != output_key("/a.jpg")
+
+
+@pytest.mark.parametrize(
+    ("template", "fields"),
+    [
+        (TEMPLATE, {"dir", "stem", "ext"}),
+        (TEMPLATE_OF_STYLES, {"dir", "stem", "style", "ext"}),
+        ("{key}", {"key"}),
+        ("flat-{stem}.jpg", {"stem"}),
+        ("v{version}/{style}/{key}{{}}", {"version", "style", "key"}),
+    ],
+)
+def test_a_template_of_known_fields_that_tells_objects_apart_is_taken(template, fields):
+    check_template(template)
+    assert template_fields(template) == fields
 
 
 @pytest.mark.parametrize(
