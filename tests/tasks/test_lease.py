@@ -1,4 +1,6 @@
+import json
 import os
+import pickle
 import signal
 import subprocess
 import sys
@@ -8,9 +10,10 @@ from pathlib import Path
 
 import pytest
 
-from pcakd.storage import open_storage
+from pcakd.errors import NotFoundError, TransientError
+from pcakd.storage import LocalStorage, open_storage
 from tasks import lease as module
-from tasks.lease import SupersededError, acquire, lease
+from tasks.lease import SupersededError, acquire, holder_of, lease
 
 
 @pytest.fixture
@@ -102,3 +105,134 @@ def test_a_holder_that_stood_still_too_long_finds_that_it_was_overtaken(workspac
     held.release()
     other.check()
     other.release()
+
+
+@pytest.fixture
+def patient(monkeypatch):
+    """Nobody is taken for dead for standing still."""
+    monkeypatch.setattr(module, "BEAT_S", 0.02)
+    monkeypatch.setattr(module, "POLL_S", 0.01)
+    monkeypatch.setattr(module, "STALE_S", 1e9)
+
+
+def until(true) -> None:
+    deadline = time.monotonic() + 60
+    while not true():
+        assert time.monotonic() < deadline
+        time.sleep(0.01)
+
+
+def record(storage) -> dict:
+    *_, entry = storage.list()
+    return json.loads(storage.read(entry.key))
+
+
+def test_who_lets_go_lets_the_next_one_in_at_once(workspace, patient):
+    told = []
+    for number in (1, 2, 3):
+        held = acquire(workspace, holder="one of three", waiting=told.append)
+        assert held.number == number
+        assert [entry.key for entry in workspace.list()] == [f"{number:08d}.json"], "who was before has been tidied up"
+        assert (record(workspace)["holder"], record(workspace)["released"]) == ("one of three", False)
+        held.release()
+        assert record(workspace)["released"] is True
+        assert not held.lost
+        assert not held._thread.is_alive()
+    assert told == []
+
+
+def test_a_holder_beats_and_its_heartbeat_hears_of_another_one(workspace, patient):
+    held = acquire(workspace, holder="me")
+    assert held._thread.daemon, "a process may end while it holds one"
+    until(lambda: record(workspace)["beats"] >= 2)
+    held.check()
+    assert not held.lost
+    workspace.create("00000002.json", b"{}")
+    until(lambda: held.lost)
+    with pytest.raises(SupersededError):
+        pickle.loads(pickle.dumps(held.claim)).check()
+    held.release()
+    assert workspace.read("00000002.json") == b"{}"
+
+
+def test_who_finds_out_by_asking_does_not_write_again(workspace, patient, monkeypatch):
+    monkeypatch.setattr(module, "BEAT_S", 1e9)
+    held = acquire(workspace, holder="me")
+    workspace.create("00000002.json", b"{}")
+    with pytest.raises(SupersededError):
+        held.check()
+    assert held.lost
+    held.release()
+    assert json.loads(workspace.read("00000001.json"))["released"] is False
+
+
+def left(workspace, **changes) -> None:
+    """A lease as a holder on this machine left it, that is, as this very process did, but for changes."""
+    mine = {"holder": "who was before", "released": False, "beats": 3, **module._this_process()}
+    workspace.write("00000007.json", json.dumps(mine | changes).encode())
+
+
+def test_a_process_that_is_gone_from_this_machine_is_overtaken_at_once(workspace, patient):
+    (workspace.root / "notes.txt").write_text("no lease")
+    gone = subprocess.Popen([sys.executable, "-c", ""])
+    gone.wait()
+    for changes in ({"pid": gone.pid}, {"started": 1.0}):
+        left(workspace, **changes)
+        held = acquire(workspace, holder="me", waiting=lambda who: pytest.fail("waited"))
+        assert held.number == 8
+        held.release()
+        workspace.delete("00000008.json")
+
+
+@pytest.mark.parametrize("changes", [{}, {"host": "elsewhere", "pid": 1}, {"boot": "before", "started": 1.0}])
+def test_one_that_lives_or_may_live_elsewhere_is_waited_for(workspace, patient, changes):
+    left(workspace, **changes)
+    waited, got = [], []
+    thread = threading.Thread(target=lambda: got.append(acquire(workspace, holder="me", waiting=waited.append)))
+    thread.start()
+    until(lambda: waited)
+    assert waited == ["who was before"]
+    assert not got
+    left(workspace, **changes, released=True)
+    thread.join()
+    got[0].release()
+    assert waited == ["who was before"], "it is told once"
+
+
+def test_a_record_that_is_not_whole_may_be_whole_the_next_time(workspace, patient):
+    workspace.write("00000001.json", b'{"holder": "who')
+    with pytest.raises(TransientError, match="not whole; try again"):
+        acquire(workspace, holder="me")
+
+
+class Vanishing(LocalStorage):
+    """What is listed is gone when it is read, the first time."""
+
+    vanished = False
+
+    def read_with_info(self, key):
+        if not self.vanished:
+            self.vanished = True
+            raise NotFoundError(f"{key}: no such file")
+        return super().read_with_info(key)
+
+
+def test_a_record_that_has_just_been_tidied_up_is_no_error(workspace, patient, tmp_path):
+    left(workspace, released=True)
+    held = acquire(Vanishing(tmp_path), holder="me")
+    held.release()
+    assert held.number == 8
+    assert holder_of(Vanishing(tmp_path), time.time()) == "a run that has just begun"
+
+
+def test_a_look_tells_who_holds_a_lease_and_forgets_one_that_has_long_been_silent(workspace, patient):
+    assert holder_of(workspace, time.time()) == ""
+    (workspace.root / "notes.txt").write_text("no lease")
+    left(workspace, host="elsewhere")
+    told = workspace.head("00000007.json").mtime
+    assert holder_of(workspace, told + module.FORGOTTEN_S) == "who was before"
+    assert holder_of(workspace, told + module.FORGOTTEN_S + 1) == ""
+    left(workspace, released=True)
+    assert holder_of(workspace, told) == ""
+    workspace.write("00000010.json", json.dumps({"released": False, "host": "elsewhere", "boot": ""}).encode())
+    assert holder_of(workspace, told) == "another run"
