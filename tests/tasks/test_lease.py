@@ -166,6 +166,42 @@ def test_who_finds_out_by_asking_does_not_write_again(workspace, patient, monkey
     assert json.loads(workspace.read("00000001.json"))["released"] is False
 
 
+class Slow(LocalStorage):
+    """Its first heartbeat hangs until it is let on."""
+
+    def __init__(self, root):
+        super().__init__(root)
+        self.hangs, self.on = threading.Event(), threading.Event()
+
+    def write(self, key, data):
+        if b'"beats": 1' in data and not self.hangs.is_set():
+            self.hangs.set()
+            assert self.on.wait(60)
+        super().write(key, data)
+
+
+def test_a_heartbeat_that_hangs_does_not_take_back_that_it_was_let_go(tmp_path, patient):
+    storage = Slow(tmp_path)
+    held = acquire(storage, holder="me")
+    assert storage.hangs.wait(60)
+    letting_go = threading.Thread(target=held.release)
+    letting_go.start()
+    letting_go.join(0.1)
+    assert letting_go.is_alive(), "it waits for the heartbeat"
+    storage.on.set()
+    letting_go.join()
+    assert record(storage)["released"] is True
+
+
+def test_where_leases_lie_and_how_soon_a_silent_holder_is_overtaken(workspace):
+    """Other versions look in the same place; docs/pipeline.md says a minute."""
+    with lease(workspace, "students/3f0c", holder="me"):
+        assert [entry.key for entry in workspace.list()] == ["_leases/students/3f0c/00000001.json"]
+    assert 10 * module.BEAT_S <= module.STALE_S <= 60
+    assert module.STALE_S < module.FORGOTTEN_S <= 600
+    assert module.POLL_S <= 1
+
+
 def left(workspace, **changes) -> None:
     """A lease as a holder on this machine left it, that is, as this very process did, but for changes."""
     mine = {"holder": "who was before", "released": False, "beats": 3, **module._this_process()}

@@ -203,7 +203,8 @@ def test_a_result_in_the_way_is_tried_again_once_the_policy_is_another(tmp_path)
     outcome = {"0001.jpg": ("exists", False)}
     assert work(first, status=lambda item: outcome.get(item["key"], ("ok", False))) == 4
     first.finish()
-    assert work(ledger(source, tmp_path / "out", overwrite="fail").begin(open_storage(source))) == 0
+    again = ledger(source, tmp_path / "out", overwrite="fail").begin(open_storage(source))
+    assert (again.number, work(again)) == (1, 0)
     second = ledger(source, tmp_path / "out").begin(open_storage(source))
     assert (second.record["carried"], work(second)) == (2, 2)
     assert second.finish().ok == 4
@@ -348,6 +349,23 @@ def test_a_ledger_that_somebody_damaged_is_one_line(tmp_path):
     book.root.write("spec.json", b"{}")
     with pytest.raises(FatalError, match="is not this job's spec"):
         ledger(source, tmp_path / "out")
+
+
+def test_a_ledger_lies_where_other_versions_look_for_it(tmp_path):
+    source = fill(tmp_path / "in", 3)
+    book = ledger(source, tmp_path / "out")
+    snapshot = book.begin(open_storage(source), part_items=PART)
+    work(snapshot)
+    snapshot.finish()
+    parts = [f"{part:05d}" for part in range(2)]
+    kept = {f"{kind}/{part}.parquet" for kind in ("items", "final") for part in parts}
+    kept |= {f"rows/00000/run-{number:06d}.parquet" for number in (1, 2)} | {"rows/00001/run-000003.parquet"}
+    kept |= {"claim.json", "snapshot.json", "done.json"}
+    assert book.root.uri() == f"{tmp_path}/out/_pcakd/{book.resolved.job_id}"
+    assert {entry.key for entry in book.root.list()} == {"spec.json", "newest.json", "render.json", "names.json"} | {
+        f"snapshots/000001/{name}" for name in kept
+    }
+    assert snapshot.report.uri() == snapshot.storage.uri("report")
 
 
 def test_rows_keep_every_column(tmp_path):
