@@ -13,7 +13,7 @@ import pytest
 from pcakd.errors import NotFoundError, TransientError
 from pcakd.storage import LocalStorage, open_storage
 from tasks import lease as module
-from tasks.lease import SupersededError, acquire, holder_of, lease
+from tasks.lease import SupersededError, acquire, holder_of, lease, waiting_for
 
 
 @pytest.fixture
@@ -233,6 +233,18 @@ def test_one_that_lives_or_may_live_elsewhere_is_waited_for(workspace, patient, 
     thread.join()
     got[0].release()
     assert waited == ["who was before"], "it is told once"
+
+
+def test_who_waits_is_told_for_whom_as_far_as_that_is_known(workspace, patient):
+    workspace.write("00000001.json", json.dumps({"released": False, "host": "elsewhere", "boot": ""}).encode())
+
+    def told(who: str) -> None:
+        raise LookupError(who)
+
+    with pytest.raises(LookupError, match="^another run$"):
+        acquire(workspace, holder="me", waiting=told)
+    words = waiting_for("another run", "students/3f0c")
+    assert words == "another run is working on students/3f0c; waiting until that run finishes or dies"
 
 
 def test_a_record_that_is_not_whole_may_be_whole_the_next_time(workspace, patient):

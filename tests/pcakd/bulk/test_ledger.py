@@ -326,16 +326,6 @@ def test_two_listings_at_once_do_not_mix(tmp_path):
         assert_adds_up(other, other.finish())
 
 
-def test_the_items_of_a_listing_that_was_broken_off_are_removed_in_the_end(tmp_path):
-    source = fill(tmp_path / "in", 6)
-    with pytest.raises(KilledError):
-        run_whole(MortalStorage(tmp_path / "out", [4]), source)
-    run_whole(LocalStorage(tmp_path / "out"), source)
-    names = {entry.key for entry in ledger(source, tmp_path / "out").root.list("snapshots/")}
-    assert "snapshots/000002/done.json" in names
-    assert {name for name in names if name.startswith("snapshots/000001/")} == {"snapshots/000001/claim.json"}
-
-
 def test_a_ledger_that_somebody_damaged_is_one_line(tmp_path):
     source = fill(tmp_path / "in", 2)
     book = ledger(source, tmp_path / "out")
@@ -349,23 +339,6 @@ def test_a_ledger_that_somebody_damaged_is_one_line(tmp_path):
     book.root.write("spec.json", b"{}")
     with pytest.raises(FatalError, match="is not this job's spec"):
         ledger(source, tmp_path / "out")
-
-
-def test_a_ledger_lies_where_other_versions_look_for_it(tmp_path):
-    source = fill(tmp_path / "in", 3)
-    book = ledger(source, tmp_path / "out")
-    snapshot = book.begin(open_storage(source), part_items=PART)
-    work(snapshot)
-    snapshot.finish()
-    parts = [f"{part:05d}" for part in range(2)]
-    kept = {f"{kind}/{part}.parquet" for kind in ("items", "final") for part in parts}
-    kept |= {f"rows/00000/run-{number:06d}.parquet" for number in (1, 2)} | {"rows/00001/run-000003.parquet"}
-    kept |= {"claim.json", "snapshot.json", "done.json"}
-    assert book.root.uri() == f"{tmp_path}/out/_pcakd/{book.resolved.job_id}"
-    assert {entry.key for entry in book.root.list()} == {"spec.json", "newest.json", "render.json", "names.json"} | {
-        f"snapshots/000001/{name}" for name in kept
-    }
-    assert snapshot.report.uri() == snapshot.storage.uri("report")
 
 
 def test_rows_keep_every_column(tmp_path):
