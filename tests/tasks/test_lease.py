@@ -241,7 +241,7 @@ def test_who_waits_is_told_for_whom_as_far_as_that_is_known(workspace, patient):
     def told(who: str) -> None:
         raise LookupError(who)
 
-    with pytest.raises(LookupError, match="^another run$"):
+    with pytest.raises(LookupError, match=r"^another run$"):
         acquire(workspace, holder="me", waiting=told)
     words = waiting_for("another run", "students/3f0c")
     assert words == "another run is working on students/3f0c; waiting until that run finishes or dies"

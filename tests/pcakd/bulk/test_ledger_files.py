@@ -28,6 +28,35 @@ def test_a_ledger_lies_where_other_versions_look_for_it(tmp_path):
     assert snapshot.report.uri() == snapshot.storage.uri("report")
 
 
+def test_a_snapshot_says_what_it_is_a_listing_of(tmp_path):
+    source = fill(tmp_path / "in", 5)
+    book = ledger(source, tmp_path / "out")
+    first = book.begin(open_storage(source), part_items=PART)
+    work(first)
+    first.finish()
+    (source / "0000.jpg").unlink()
+    second = book.begin(open_storage(source), part_items=PART)
+    parts = [(4, 2), (4, 2), (2, 1)], [(4, 2), (4, 2)]  # items and objects
+    for snapshot, (number, objects, size, carried, before), counts in zip(
+        (first, second), ((1, 5, 15, 0, None), (2, 4, 14, 8, 1)), parts, strict=True
+    ):
+        found = dict(snapshot.record)
+        assert [(part["items"], part["objects"]) for part in found.pop("parts")] == counts
+        assert (len(found.pop("digest")), found.pop("format_version")) == (64, 1)
+        assert found.pop("selection")["overwrite"] == "skip"
+        assert found == {
+            "number": number,
+            "items": 2 * objects,
+            "objects": objects,
+            "bytes": 2 * size,
+            "carried": carried,
+            "carried_from": before,
+            "styles": {"a": ["x.jpg"], "b": ["y.jpg"]},
+            "manifest": None,
+            "model": "vgg",
+        }
+
+
 def test_the_items_of_listings_that_were_broken_off_are_removed_in_the_end(tmp_path):
     source = fill(tmp_path / "in", 6)
     for steps in (5, 3):  # after the first items, each time
