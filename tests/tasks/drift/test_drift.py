@@ -90,7 +90,6 @@ def test_the_first_generation_has_nothing_to_be_held_against(nights):
         ({}, []),
         ({"cast": (1, 0.75, 0.35)}, ["mean colour"]),
         ({"cast": (1, 0.75, 0.35), "every": 2}, ["mean colour"]),
-        ({"cast": (1, 0.99, 0.97)}, []),
         ({"noise": 25}, ["explain"]),
         ({"side": 140}, ["other sizes"]),
     ],
