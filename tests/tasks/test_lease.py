@@ -2,12 +2,14 @@ import json
 import os
 import pickle
 import signal
+import socket
 import subprocess
 import sys
 import threading
 import time
 from pathlib import Path
 
+import psutil
 import pytest
 
 from pcakd.errors import NotFoundError, TransientError
@@ -218,6 +220,25 @@ def test_a_process_that_is_gone_from_this_machine_is_overtaken_at_once(workspace
         assert held.number == 8
         held.release()
         workspace.delete("00000008.json")
+
+
+def test_a_process_that_ended_and_was_not_fetched_by_its_parent_is_gone(workspace, patient):
+    process = subprocess.Popen([sys.executable, "-c", "input()"], stdin=subprocess.PIPE)
+    seen = psutil.Process(process.pid)
+    left(workspace, pid=process.pid, started=seen.create_time())
+    assert holder_of(workspace, time.time()) == "who was before"
+    process.stdin.close()
+    until(lambda: seen.status() == psutil.STATUS_ZOMBIE)
+    assert holder_of(workspace, time.time()) == ""
+    process.wait()
+
+
+@pytest.mark.skipif(not Path("/proc").exists(), reason="only Linux tells when it was started")
+def test_a_process_is_told_by_machine_start_of_the_machine_number_and_start():
+    own = psutil.Process()
+    boot = Path("/proc/sys/kernel/random/boot_id").read_text().strip()
+    wanted = {"host": socket.gethostname(), "boot": boot, "pid": own.pid, "started": own.create_time()}
+    assert module._this_process() == wanted
 
 
 @pytest.mark.parametrize("changes", [{}, {"host": "elsewhere", "pid": 1}, {"boot": "before", "started": 1.0}])
