@@ -14,6 +14,7 @@ class Origin:
     """What a card tells beside the model's own metadata."""
 
     recipe: Recipe
+    recipe_name: str
     teacher: TeacherInfo
     judge: TeacherInfo | None
     """In whose features styles were compared; None: the teacher."""
@@ -26,6 +27,8 @@ class Origin:
     steps: int
     cpu_seconds: float
     """CPU time of one worker's steps and validations."""
+    devices: tuple[str, ...] = ()
+    """What computed them."""
     run: str
     """The flow run, "" outside a flow."""
     begun_with: str = ""
@@ -48,7 +51,7 @@ def model_card(name: str, metadata: Metadata, origin: Origin) -> str:
         ),
         ("Photos", f"{origin.photos:,}, not part of the model; digest `{metadata.data_digest}`."),
         ("Eigenbases", f"digest `{metadata.eigenbases_digest}`."),
-        ("Recipe", f"`{spec.backbone}`, SHA-256 `{hashlib.sha256(recipe.to_json().encode()).hexdigest()}`."),
+        ("Recipe", f"`{origin.recipe_name}`, SHA-256 `{hashlib.sha256(recipe.to_json().encode()).hexdigest()}`."),
         ("Training", _training(origin, pairs)),
         ("Begun with", f"the weights of `{origin.begun_with}`." if origin.begun_with else ""),
         ("Made by", f"{origin.run or 'pcakd distill'}, commit `{metadata.commit or 'unknown'}`."),
@@ -73,6 +76,8 @@ def _training(origin: Origin, pairs: int) -> str:
         made += f", and {pairs:,} transfers between photos at {recipe.style_crop} pixels"
     if origin.cpu_seconds == origin.cpu_seconds:  # not a number where a part of the run did not keep count
         made += f"; {origin.cpu_seconds / 60:.1f} minutes of CPU time"
+    if gpus := [name for name in origin.devices if name != "CPU"]:
+        made += f" beside {', '.join(gpus)}"
     return f"{made}."
 
 

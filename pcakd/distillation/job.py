@@ -201,6 +201,7 @@ def save_model(job: Job, trainer: Trainer) -> tuple[Student, dict[str, float]]:
     job.folder.write(f"{job.name}.safetensors", checkpoint_bytes(student, metadata, bases))
     origin = Origin(
         recipe=trainer.recipe,
+        recipe_name=PurePosixPath(job.config.recipe or recipe.backbone).stem,
         teacher=job.teacher.info,
         judge=job.judge.info if job.judge else None,
         photos=len(trainer.crops.photos),
@@ -208,6 +209,7 @@ def save_model(job: Job, trainer: Trainer) -> tuple[Student, dict[str, float]]:
         weights=student.parameter_count(),
         steps=trainer.step,
         cpu_seconds=trainer.cpu_seconds,
+        devices=tuple(trainer.devices),
         run=job.run,
         begun_with=job.begun_with,
     )

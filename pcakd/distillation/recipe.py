@@ -161,7 +161,7 @@ class Recipe:
 def builtin_recipes() -> dict[str, Path]:
     """Name → file of the recipes that ship with the package."""
     folder = Path(str(resources.files("pcakd"))) / "recipes"
-    return {path.stem: path for path in sorted(folder.glob("*.toml"))}
+    return {path.stem: path for path in sorted(folder.glob("*.toml"), key=lambda path: path.stem)}
 
 
 def load_recipe(name: str) -> Recipe:

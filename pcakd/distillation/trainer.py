@@ -113,6 +113,8 @@ class Trainer:
         self.average: dict[str, Tensor] = {}
         self.cpu_seconds = 0.0
         """This worker's CPU time in steps and validations, over all resumed runs."""
+        self.devices: list[str] = []
+        """Names of what has computed them."""
         self._loss_average = math.nan
         self._phase: Phase | None = None
         self._started = False
@@ -141,6 +143,9 @@ class Trainer:
         self._begin()
 
     def _begin(self) -> None:
+        name = torch.cuda.get_device_name(self.device) if self._on_gpu else "CPU"
+        if name not in self.devices:
+            self.devices = [*self.devices, name]
         if not self.average:
             self.average = {k: p.detach().clone() for k, p in self.objective.student.named_parameters()}
         self._started = True
@@ -158,6 +163,7 @@ class Trainer:
             "loss_average": self._loss_average,
             "history": json.dumps(self.history),
             "cpu_seconds": self.cpu_seconds,
+            "devices": self.devices,
         }
         torch.save(record, buffer)
         return buffer.getvalue()
@@ -186,7 +192,8 @@ class Trainer:
         self.average = record["average"]
         self.step, self._loss_average = int(record["step"]), float(record["loss_average"])
         self.history = json.loads(record["history"])
-        self.cpu_seconds = float(record.get("cpu_seconds", math.nan))  # states of older versions do not know
+        # States of older versions do not know them.
+        self.cpu_seconds, self.devices = float(record.get("cpu_seconds", math.nan)), record.get("devices", [])
         self._begin()
         self._phase = None
         phase, done = self._position()

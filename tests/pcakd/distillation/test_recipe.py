@@ -5,10 +5,10 @@ from pcakd.distillation.job import with_steps
 from pcakd.errors import UsageError
 
 
-@pytest.mark.parametrize("name", ["vgg", "mobilenet"])
+@pytest.mark.parametrize("name", ["vgg", "mobilenet", "vgg-gpu", "mobilenet-gpu"])
 def test_the_shipped_recipes_are_valid_and_say_everything(name):
     recipe = load_recipe(name)
-    assert recipe.backbone == name
+    assert recipe.backbone == name.removesuffix("-gpu")
     text = builtin_recipes()[name].read_text()
     unsaid = [field for field in Recipe.__dataclass_fields__ if f"\n{field} = " not in text]
     assert unsaid in ([], ["optimizer", "weight_decay"], ["weight_decay"])
@@ -35,7 +35,7 @@ def test_a_wrong_recipe_is_refused_naming_field_and_value(tmp_path, text, messag
 
 
 def test_an_unknown_recipe_lists_the_choices():
-    with pytest.raises(UsageError, match="mobilenet, vgg"):
+    with pytest.raises(UsageError, match="mobilenet, mobilenet-gpu, vgg, vgg-gpu"):
         load_recipe("resnet")
 
 
