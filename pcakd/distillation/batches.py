@@ -36,7 +36,7 @@ class Drawn(NamedTuple):
 
     def pinned(self) -> "Drawn":
         """The same in memory that a GPU reads by itself."""
-        return Drawn(*(part.pin_memory() if isinstance(part, Tensor) else part for part in self))
+        return Drawn._make(part.pin_memory() if isinstance(part, Tensor) else part for part in self)
 
 
 class Batches:

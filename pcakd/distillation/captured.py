@@ -57,14 +57,14 @@ class _Captured:
     """One step's graph, with the memory that its batch is copied to."""
 
     def __init__(self, work: Work, batch: Batch) -> None:
-        self.batch = Batch(*(part.clone() if isinstance(part, Tensor) else part for part in batch))
+        self.batch = Batch._make(part.clone() if isinstance(part, Tensor) else part for part in batch)
         self.graph = torch.cuda.CUDAGraph()
         with torch.cuda.graph(self.graph, capture_error_mode="thread_local"):  # another thread draws crops meanwhile
             self.losses = work(self.batch)
 
     def __call__(self, batch: Batch) -> dict[str, Tensor]:
         for ours, theirs in zip(self.batch, batch, strict=True):
-            if isinstance(ours, Tensor):
+            if isinstance(ours, Tensor) and isinstance(theirs, Tensor):
                 ours.copy_(theirs, non_blocking=True)
         self.graph.replay()
         return self.losses
