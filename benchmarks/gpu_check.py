@@ -56,8 +56,8 @@ NEAR = {"auto": 38.0, "bf16": 32.0}
 SAME = 1e-4
 """Largest difference, on 0..1, between two ways of cutting the same float32 work."""
 
-CAPPED_BYTES = 4 << 30
-"""What PyTorch may have of the GPU while memory is made to run out: a fraction of what an 8K photo would take."""
+CAPPED_SHARE = 0.5
+"""Of what the large photo takes at most, what PyTorch may have of the GPU while memory is made to run out."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -133,6 +133,9 @@ def fallback(model: str, device: torch.device, plan: Plan) -> list[Check]:
     """
     content, stylizer = pixels(*plan.large, 1), Stylizer.load(model, device=device.type, precision="fp32")
     style = style_of(stylizer, pixels(*plan.check, 0))
+    if device.type == "cuda":
+        torch.cuda.empty_cache()
+        torch.cuda.reset_peak_memory_stats(device)
     whole, attempts = stylized(stylizer, content, style), 0
     begin, compute = run._Run.__init__, run._Run.compute
 
@@ -149,7 +152,7 @@ def fallback(model: str, device: torch.device, plan: Plan) -> list[Check]:
     if device.type == "cuda":
         torch.cuda.empty_cache()
         every = torch.cuda.get_device_properties(device).total_memory
-        torch.cuda.set_per_process_memory_fraction(min(1.0, CAPPED_BYTES / every))
+        torch.cuda.set_per_process_memory_fraction(CAPPED_SHARE * torch.cuda.max_memory_reserved(device) / every)
     try:
         with mock.patch.object(run._Run, "__init__", counted), mock.patch.object(run._Run, "compute", scarce):
             less = stylized(stylizer, content, style)
