@@ -133,9 +133,10 @@ def test_a_series_has_one_look_whatever_the_place(stylizer):
 
 
 def test_a_series_in_its_own_style_stays_nearly_itself(trained):
-    photo = np.asarray(photograph(4, 96, 128))
+    # Large enough that the seam between the two, which the style lacks, is a small part of level 3.
+    photo = np.asarray(photograph(4, 192, 256))
     look = trained.shared_look([photo, photo], photo)
-    assert np.abs(look.apply(photo).astype(int) - photo).mean() < 4
+    assert np.abs(look.apply(photo).astype(int) - photo).mean() < 3
 
 
 def test_a_series_of_nothing_is_refused(stylizer):
