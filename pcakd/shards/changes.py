@@ -5,50 +5,23 @@ All of it streams: memory grows with what has changed, not with the dataset.
 """
 
 from collections import Counter
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable
 from dataclasses import dataclass, field
-from typing import Any
+
+import pyarrow as pa
+import pyarrow.compute as pc
 
 from pcakd.photos.outcomes import DUPLICATE, OK, RETRIED
-from pcakd.shards.dataset import ShardDataset
+from pcakd.shards.pieces import Piece, Row, among, changed, pairs
 from pcakd.storage import ObjectInfo, Storage
-from pcakd.storage.keys import key_of, text
-
-Row = dict[str, Any]
-"""Of the objects table."""
+from pcakd.storage.keys import key_of
 
 ADDED, CHANGED, REMOVED = "added", "changed", "removed"
-
 
 COMPARED = ("key", "size", "etag", "status")
 """Columns of the objects table that `find_delta` reads."""
 SETTLED = (*COMPARED, "sha256", "shard")
 """And `settle`."""
-
-
-def object_rows(dataset: ShardDataset, columns: Sequence[str] | None = None) -> Iterator[Row]:
-    """The rows of the objects table, in the order of the keys; columns: with these alone, which is the faster way."""
-    for table in dataset.objects(columns):
-        yield from table.to_pylist()
-
-
-def side_by_side(entries: Iterable[ObjectInfo], rows: Iterable[Row]) -> Iterator[tuple[ObjectInfo | None, Row | None]]:
-    """Entries of a listing and rows of an objects table by key: (entry, its row), (new entry, None), (None, row of an
-    object that has gone). Both in the order of keys."""
-    following = iter(rows)
-    row = next(following, None)
-    for entry in entries:
-        while row is not None and row["key"] != text(entry.key) and key_of(row["key"]) < entry.key:
-            yield None, row
-            row = next(following, None)
-        if row is not None and row["key"] == text(entry.key):
-            yield entry, row
-            row = next(following, None)
-        else:
-            yield entry, None
-    while row is not None:
-        yield None, row
-        row = next(following, None)
 
 
 @dataclass(kw_only=True)
@@ -77,17 +50,28 @@ class Delta:
             return True
         return row["status"] == DUPLICATE and row["duplicate_of"] in self.lost
 
+    def concerns(self, listed: pa.Table, rows: pa.Table, *, retry: bool) -> pa.ChunkedArray:
+        """Which of the objects that are listed and known may be taken, or met again."""
+        found = pc.or_(changed(listed, rows), among(rows["size"], self.sizes))
+        found = pc.or_(found, pc.or_(among(rows["key"], self.lost), among(rows["duplicate_of"], self.lost)))
+        return pc.or_(found, among(rows["status"], RETRIED)) if retry else found
+
     def may_be_met_again(self, row: Row) -> bool:
         """Whether an older photo may be the same file as one that has to be fetched."""
         same = row["size"] in self.sizes or row["key"] in self.lost
         return same and row["status"] == OK and bool(row.get("source_sha256"))
 
 
-def find_delta(source: Storage, entries: Iterable[ObjectInfo], rows: Iterable[Row], *, retry: bool = False) -> Delta:
-    """What a listing changes in a dataset with these rows, of which `COMPARED` is read. retry: what failed and may pass
+def find_delta(source: Storage, cut: Iterable[Piece], *, retry: bool = False) -> Delta:
+    """What a listing changes in a dataset. cut: both, with the columns `COMPARED`. retry: what failed and may pass
     counts as changed."""
+
+    def wanted(listed: pa.Table, rows: pa.Table) -> pa.ChunkedArray:
+        found = changed(listed, rows)
+        return pc.or_(found, among(rows["status"], RETRIED)) if retry else found
+
     delta = Delta()
-    for entry, row in side_by_side(entries, rows):
+    for entry, row in pairs(cut, wanted):
         if entry is None:
             delta.counts[REMOVED] += 1
         elif row is None:
@@ -121,21 +105,19 @@ class Settled:
         self.dropped.setdefault(row["shard"], set()).add(row["key"])
 
 
-def settle(
-    source: Storage,
-    entries: Iterable[ObjectInfo],
-    rows: Iterable[Row],
-    fetched: dict[str, str],
-    contents: dict[str, str],
-) -> Settled:
+def settle(source: Storage, cut: Iterable[Piece], fetched: dict[str, str], contents: dict[str, str]) -> Settled:
     """Hold older photos against fetched ones. As in a dataset that is made at once, of the same pictures the one with
     the first key counts, whichever came earlier.
 
-    rows: those of the generation before, of which `SETTLED` is read. fetched: key → content hash of the photos that
-    were fetched and are ok; contents: content hash → first such key.
+    cut: the listing beside the generation before, with the columns `SETTLED`. fetched: key → content hash of the photos
+    that were fetched and are ok; contents: content hash → first such key.
     """
+
+    def wanted(listed: pa.Table, rows: pa.Table) -> pa.ChunkedArray:
+        return pc.or_(changed(listed, rows), among(rows["sha256"], contents))
+
     settled = Settled()
-    for entry, row in side_by_side(entries, rows):
+    for entry, row in pairs(cut, wanted):
         if row is None or row["status"] != OK:
             continue
         key, content = row["key"], row["sha256"]

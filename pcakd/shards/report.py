@@ -28,10 +28,10 @@ class ObjectCounts:
 
     def add(self, objects: pa.Table) -> None:
         """objects: rows of OBJECTS_SCHEMA."""
-        self.status.update(objects["status"].to_pylist())
-        self.source_bytes += sum(objects["size"].to_pylist())
+        self.status.update(_counted(objects["status"]))
+        self.source_bytes += pa.compute.sum(objects["size"]).as_py() or 0
         kept = objects.filter(pa.compute.equal(objects["status"], OK))
-        self.split.update(kept["split"].to_pylist())
+        self.split.update(_counted(kept["split"]))
         sizes = kept["bytes"].to_numpy()
         self.photo_bytes += int(sizes.sum())
         sides = np.minimum(kept["source_width"].to_numpy(), kept["source_height"].to_numpy())
@@ -53,6 +53,11 @@ class ObjectCounts:
                 "photo_bytes": {"edges": BYTES_EDGES, "counts": self.photo_sizes.tolist()},
             },
         }
+
+
+def _counted(column: pa.ChunkedArray) -> dict[str, int]:
+    """Value → how often it is there."""
+    return {found["values"]: found["counts"] for found in pa.compute.value_counts(column).to_pylist()}
 
 
 def _histogram(values: np.ndarray, edges: list[int]) -> np.ndarray:

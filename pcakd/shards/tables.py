@@ -7,9 +7,10 @@ from typing import Any
 
 import pyarrow as pa
 
+from pcakd.shards.pieces import entry_of
 from pcakd.shards.schema import LISTING_SCHEMA, SHARD_SCHEMA
 from pcakd.storage import ObjectInfo, Storage
-from pcakd.storage.keys import key_of, text
+from pcakd.storage.keys import text
 from pcakd.storage.parquet import open_parquet, parquet_writer
 
 ROW_GROUP_BYTES = 8 << 20
@@ -82,7 +83,12 @@ def _identity(entry: ObjectInfo) -> bytes:
 
 def read_listing(storage: Storage, key: str) -> Iterator[ObjectInfo]:
     """The entries of a listing or of any table with its columns, in order, a row group at a time."""
+    for table in listing_tables(storage, key):
+        yield from map(entry_of, table.to_pylist())
+
+
+def listing_tables(storage: Storage, key: str) -> Iterator[pa.Table]:
+    """The same as tables of LISTING_SCHEMA."""
     with open_parquet(storage, key) as file:
         for group in range(file.num_row_groups):
-            for row in file.read_row_group(group, columns=LISTING_SCHEMA.names).to_pylist():
-                yield ObjectInfo(**row | {"key": key_of(row["key"])})
+            yield file.read_row_group(group, columns=LISTING_SCHEMA.names, use_threads=False)

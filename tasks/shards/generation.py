@@ -14,8 +14,9 @@ Kill it anywhere: what exists under its name is whole, and the result does not d
 import json
 import time
 from collections import defaultdict
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import suppress
+from functools import partial
 from itertools import islice
 from typing import Any
 
@@ -24,12 +25,13 @@ import pyarrow as pa
 
 from pcakd.errors import AccessError, FatalError, TransientError, UsageError
 from pcakd.photos.outcomes import OK, RETRIED
-from pcakd.shards.changes import COMPARED, SETTLED, Delta, Settled, find_delta, object_rows, settle, side_by_side
+from pcakd.shards.changes import COMPARED, SETTLED, Delta, Settled, find_delta, settle
 from pcakd.shards.config import FORMAT, ShardConfig
 from pcakd.shards.dataset import ROOT, ShardDataset, ShardInfo, generation_name
+from pcakd.shards.pieces import Piece, pairs, pieces
 from pcakd.shards.plan import Part, Photos, cut_into_parts, first_of_each, lay_into_shards
 from pcakd.shards.schema import OBJECTS_SCHEMA, SPLITS
-from pcakd.shards.tables import listing_digest, read_listing, write_listing
+from pcakd.shards.tables import listing_digest, listing_tables, read_listing, write_listing
 from pcakd.storage import ObjectInfo, Storage
 from pcakd.storage.parquet import parquet_writer, read_parquet
 from pcakd.storage.stage import MANIFEST, Finish, StageOutput, canonical_json, read_manifest, stage_key
@@ -112,9 +114,9 @@ class Generation:
             moved=moved,
         )
         objects_file = "objects.parquet" if self.number == 0 else f"objects-{self.number}.parquet"
-        pairs = None if self.base is None else side_by_side(self._listing(), object_rows(self.base))
+        cut = None if self.base is None else self._beside()
         outcomes = read_outcomes(self.work, part_count)
-        counts, objects_digest = write_objects(self.dest, objects_file, outcomes, homes, pairs)
+        counts, objects_digest = write_objects(self.dest, objects_file, outcomes, homes, cut)
         content = self._content(self._splits(written, older), {"file": objects_file, "sha256": objects_digest}, counts)
         self._report(content, counts, time.monotonic() - started)
         inputs = {"source": self.source.uri()}
@@ -125,6 +127,11 @@ class Generation:
 
     def _listing(self) -> Iterator[ObjectInfo]:
         return read_listing(self.work, LISTING)
+
+    def _beside(self, columns: Sequence[str] | None = None) -> Iterator[Piece]:
+        """The listing beside the generation before; columns: of its objects table, None: all."""
+        assert self.base is not None
+        return pieces(listing_tables(self.work, LISTING), self.base.objects(columns))
 
     def _interrupted(self) -> dict[str, Any] | None:
         """The record of an interrupted run of the same generation; None where there is none."""
@@ -152,7 +159,7 @@ class Generation:
             raise UsageError(f"{self.source}: holds no objects")
         todo, changes = count, {}
         if self.base is not None:
-            delta = find_delta(self.source, self._listing(), object_rows(self.base, COMPARED), retry=retry)
+            delta = find_delta(self.source, self._beside(COMPARED), retry=retry)
             if delta.empty:
                 return None
             self._remove_orphans()
@@ -171,12 +178,10 @@ class Generation:
 
     def _write_todo(self, delta: Delta, retry: bool) -> int:
         """Write the objects to fetch, how many, and the older photos that may be of the same files."""
-        assert self.base is not None
-        base = self.base
 
         def entries(writer: Any) -> Iterator[ObjectInfo]:
             known: list[dict[str, Any]] = []
-            for entry, row in side_by_side(self._listing(), object_rows(base)):
+            for entry, row in pairs(self._beside(), partial(delta.concerns, retry=retry)):
                 if row is not None and delta.may_be_met_again(row):
                     known.append(row)
                 if entry is not None and delta.takes(self.source, entry, row, retry=retry):
@@ -261,7 +266,7 @@ class Generation:
                 if row["status"] == OK:
                     fetched[row["key"]] = row["sha256"]
                     contents.setdefault(row["sha256"], row["key"])
-        settled = settle(self.source, self._listing(), object_rows(self.base, SETTLED), fetched, contents)
+        settled = settle(self.source, self._beside(SETTLED), fetched, contents)
         for index, content in enumerate(photos.sha256):
             if content.ljust(32, b"\0").hex() in settled.holders:
                 first[index] = -1

@@ -9,14 +9,15 @@ from typing import Any
 
 import numpy as np
 import pyarrow as pa
+import pyarrow.compute as pc
 
 from pcakd.photos.outcomes import DUPLICATE, OK
-from pcakd.shards.changes import Row, Settled
+from pcakd.shards.changes import Settled
+from pcakd.shards.pieces import Piece, Row, among
 from pcakd.shards.plan import part_name
 from pcakd.shards.report import ObjectCounts
-from pcakd.shards.schema import OBJECTS_SCHEMA
-from pcakd.storage import ObjectInfo, Storage
-from pcakd.storage.keys import text
+from pcakd.shards.schema import LISTING_SCHEMA, OBJECTS_SCHEMA
+from pcakd.storage import Storage
 from pcakd.storage.parquet import parquet_writer, read_parquet
 from tasks.shards.part import outcome_file
 
@@ -55,20 +56,17 @@ def write_objects(
     key: str,
     outcomes: Iterable[pa.Table],
     homes: Homes,
-    pairs: Iterable[tuple[ObjectInfo | None, Row | None]] | None,
+    cut: Iterable[Piece] | None,
 ) -> tuple[dict[str, Any], str]:
     """Write the table; (counts, SHA-256 of the file).
 
-    outcomes: of the objects that were fetched. pairs: of a dataset that grows, entries of the listing beside the rows
-    of the generation before (see `side_by_side`).
+    outcomes: of the objects that were fetched. cut: of a dataset that grows, the listing beside the generation before.
     """
     rows = _settled(outcomes, homes)
-    if pairs is not None:
-        rows = _merged(pairs, rows, homes)
+    tables = _tables(rows) if cut is None else _merged(cut, rows, homes)
     counts = ObjectCounts()
     with parquet_writer(dest, key, OBJECTS_SCHEMA) as writer:
-        while chunk := list(islice(rows, ROWS)):
-            table = pa.Table.from_pylist(chunk, OBJECTS_SCHEMA)
+        for table in _groups(tables):
             writer.write_table(table, row_group_size=len(table))
             counts.add(table)
     return counts.to_json(), hashlib.sha256(dest.read(key)).hexdigest()
@@ -104,25 +102,58 @@ def _repeats(row: Row, key: str) -> None:
     row |= {"status": DUPLICATE, "split": None, "shard": None, "duplicate_of": key, "detail": f"same picture as {key}"}
 
 
-def _merged(
-    pairs: Iterable[tuple[ObjectInfo | None, Row | None]], fetched: Iterator[Row], homes: Homes
-) -> Iterator[Row]:
+def _tables(rows: Iterator[Row]) -> Iterator[pa.Table]:
+    while chunk := list(islice(rows, ROWS)):
+        yield pa.Table.from_pylist(chunk, OBJECTS_SCHEMA)
+
+
+def _groups(tables: Iterable[pa.Table]) -> Iterator[pa.Table]:
+    """The same rows, `ROWS` at a time, however they are cut."""
+    waiting: list[pa.Table] = []
+    for table in tables:
+        waiting.append(table)
+        while sum(map(len, waiting)) >= ROWS:
+            whole = pa.concat_tables(waiting)
+            yield whole.slice(0, ROWS).combine_chunks()
+            waiting = [whole.slice(ROWS)]
+    if any(map(len, waiting)):
+        yield pa.concat_tables(waiting).combine_chunks()
+
+
+def _merged(cut: Iterable[Piece], fetched: Iterator[Row], homes: Homes) -> Iterator[pa.Table]:
     """Rows of all that is listed, in order: those of what was fetched, and for the rest those of before."""
-    beaten = homes.settled.beaten
     following = next(fetched, None)
-    for entry, row in pairs:
-        if entry is None:
-            continue
-        if following is not None and following["key"] == text(entry.key):
-            yield following
-            following = next(fetched, None)
-            continue
-        assert row is not None
-        row |= {"size": entry.size, "etag": entry.etag, "mtime": entry.mtime}
+    for listed, older in cut:
+        start, end = 0, 0 if listed is None else len(listed)
+        while start < end:
+            assert listed is not None
+            place = -1 if following is None else pc.index(listed["key"].slice(start), following["key"]).as_py()
+            kept = end - start if place < 0 else place
+            if kept:
+                assert older is not None  # what is new was fetched
+                yield _kept(listed.slice(start, kept), older.slice(start, kept), homes)
+            start += kept
+            if place >= 0:
+                yield pa.Table.from_pylist([following], OBJECTS_SCHEMA)
+                following, start = next(fetched, None), start + 1
+
+
+def _kept(listed: pa.Table, older: pa.Table, homes: Homes) -> pa.Table:
+    """Rows of before for objects that were not fetched, with what the listing says of them now."""
+    beaten, moved = homes.settled.beaten, homes.moved
+    columns = {name: older[name] for name in older.column_names} | {name: listed[name] for name in LISTING_SCHEMA.names}
+    nothing = pa.nulls(len(listed))
+    whole = [columns[field.name] if field.name in columns else nothing.cast(field.type) for field in OBJECTS_SCHEMA]
+    table = pa.Table.from_arrays(whole, schema=OBJECTS_SCHEMA)
+    concerned = pc.or_(among(table["key"], {*beaten, *moved}), among(table["duplicate_of"], beaten))
+    if not pc.any(concerned).as_py():
+        return table
+    rows = table.to_pylist()
+    for row in rows:
         if row["key"] in beaten:
             _repeats(row, beaten[row["key"]])
         elif row["status"] == DUPLICATE and row["duplicate_of"] in beaten:
             _repeats(row, beaten[row["duplicate_of"]])
-        elif row["key"] in homes.moved:
-            row["shard"] = homes.moved[row["key"]]
-        yield row
+        elif row["key"] in moved:
+            row["shard"] = moved[row["key"]]
+    return pa.Table.from_pylist(rows, OBJECTS_SCHEMA)

@@ -9,12 +9,12 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from pcakd.errors import UsageError
-from pcakd.shards import open_dataset
+from pcakd.shards import open_dataset, tables
 from pcakd.storage import LocalStorage, local, open_storage
 from pcakd.storage.etags import former_etag
 from pcakd.storage.parquet import read_parquet, write_parquet
 from pcakd.storage.stage import StageOutput
-from tasks.shards import compaction, generation, shard_dataset
+from tasks.shards import compaction, generation, objects, shard_dataset
 from tasks.shards.stage import _place, shard_stage
 from tests.tasks.shards.histories import (
     assert_as_from_nothing,
@@ -324,6 +324,8 @@ def test_after_any_history_a_dataset_is_the_one_that_is_made_at_once(tmp_path_fa
     folder = tmp_path_factory.mktemp("history")
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(compaction, "MANY", 2)
+        patch.setattr(objects, "ROWS", 3)
+        patch.setattr(tables, "LISTING_ROWS", 2)
         seen = {}
         for night, contents in enumerate(history):
             write(folder / "source", contents)
