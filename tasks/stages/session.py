@@ -1,5 +1,7 @@
 """What the stages of one flow run share: settings, workspace, the MLflow run, one Ray cluster."""
 
+import atexit
+import gc
 import logging
 import os
 from collections.abc import Iterator
@@ -10,6 +12,10 @@ from pcakd.storage import Storage, open_storage
 from tasks.cluster.attach import ray_cluster
 from tasks.settings import Settings
 from tasks.tracking import Tracker, open_tracker
+
+# Python's end looks through all that PyTorch, Ray and MLflow have in memory for what refers to itself, several times:
+# 5 s of CPU, of the 30 s after which Prefect kills a run that was cancelled. The process's end frees it anyhow.
+atexit.register(gc.freeze)
 
 
 class Session:

@@ -16,8 +16,8 @@ def prefect(tmp_path_factory) -> Iterator[str]:
 
 
 @pytest.fixture(scope="session")
-def deployments(prefect, tmp_path_factory) -> Iterator[Deployments]:
-    """A worker, and runs of flows through it; with a Ray and an MLflow of their own in a folder."""
+def deployments(prefect, ray_cluster, tmp_path_factory) -> Iterator[Deployments]:
+    """A worker, and runs of flows through it on the session's Ray; with an MLflow of their own in a folder."""
     folder = tmp_path_factory.mktemp("worker")
-    with Deployments(prefect, folder).worker() as found:
+    with Deployments(prefect, folder).worker(ray_cluster) as found:
         yield found

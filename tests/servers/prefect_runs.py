@@ -30,8 +30,8 @@ class Deployments:
         self._process: subprocess.Popen | None = None
 
     @contextmanager
-    def worker(self) -> Iterator["Deployments"]:
-        """While the block runs a worker looks for runs every second."""
+    def worker(self, ray: str) -> Iterator["Deployments"]:
+        """While the block runs a worker looks for runs every second; they use the Ray at this address."""
         self.post("work_pools/", {"name": POOL, "type": "process"})
         self._process = start(
             ["prefect", "worker", "start", "--pool", POOL, "--type", "process", "--name", "tests"],
@@ -41,7 +41,7 @@ class Deployments:
             PREFECT_WORKER_QUERY_SECONDS="1",
             PCAKD_HOME=str(self.folder / "home"),
             PCAKD_WORKSPACE=str(self.workspace),
-            PCAKD_NUM_CPUS="2",
+            RAY_ADDRESS=ray,
             MLFLOW_TRACKING_URI="",
             OMP_NUM_THREADS="1",
         )
@@ -77,12 +77,10 @@ class Deployments:
         run = self.post(f"deployments/{deployment['id']}/create_flow_run", {"parameters": parameters})
         return run["id"]
 
-    def cancel(self, run: str) -> float:
-        """Cancel a run as Prefect's page does; seconds until it has ended."""
+    def cancel(self, run: str) -> None:
+        """Cancel a run as Prefect's page does, and wait until it has ended."""
         self.post(f"flow_runs/{run}/set_state", {"state": {"type": "CANCELLING", "name": "Cancelling"}})
-        began = time.monotonic()
         self.ended(run)
-        return time.monotonic() - began
 
     def state(self, run: str) -> dict[str, Any]:
         return self._call(f"flow_runs/{run}")["state"]
