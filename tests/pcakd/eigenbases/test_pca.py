@@ -233,9 +233,10 @@ def test_more_eigenvectors_than_the_teacher_has_channels_are_refused():
         fit(moments_of(random_features(3)), Widths(channels=(1, 6, 1, 1)))
 
 
-def test_photos_that_span_too_few_directions_give_a_warning_and_finite_bases():
+@pytest.mark.parametrize("scale", [1.0, 1000.0])
+def test_photos_that_span_too_few_directions_give_a_warning_and_finite_bases(scale):
     generator = torch.Generator().manual_seed(3)
-    narrow = [torch.randn(c, 2, generator=generator) for c in CHANNELS]
+    narrow = [scale * torch.randn(c, 2, generator=generator) for c in CHANNELS]
     moments = Moments.zeros(CHANNELS)
     for _ in range(5):
         moments.update([(mix @ torch.randn(2, 100, generator=generator)).reshape(1, -1, 10, 10) for mix in narrow])
@@ -243,6 +244,10 @@ def test_photos_that_span_too_few_directions_give_a_warning_and_finite_bases():
         bases = fit(moments, WHOLE)
     for basis in bases.bases:
         torch.testing.assert_close(basis.T @ basis, torch.eye(basis.shape[1]), atol=1e-5, rtol=0)
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        bases = fit(moments, Widths(channels=(2, 2, 2, 2)))  # as many as there are
+    assert (bases.teacher, bases.data_digest) == ({}, "")
 
 
 def test_constant_colour_is_an_error_that_says_so():
