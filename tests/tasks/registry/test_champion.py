@@ -1,5 +1,9 @@
 """Who becomes champion and what the history says, on a real MLflow store; versions here have no weights."""
 
+import json
+import signal
+import subprocess
+import sys
 import threading
 
 import pytest
@@ -9,6 +13,7 @@ from pcakd.errors import UsageError
 from tasks.registry import Gate, Rivals, pin, promote, promote_by_hand, reject, roll_back
 from tasks.registry.history import Move, TakenError, add, standing
 from tasks.settings import Settings
+from tests.conftest import ROOT
 from tests.tasks.registry.bare import BASELINES, FLOOR_SCORES, GATE, Model, new_store
 
 pytestmark = pytest.mark.slow
@@ -184,6 +189,39 @@ def test_a_promotion_killed_between_claim_alias_and_history_is_finished_by_the_n
     assert model.moves == [("promote", 1), ("promote", 2)]
     roll_back(model.name, settings=model.settings)
     assert model.champion == 1
+
+
+def processes(what: str, settings: Settings) -> list[dict]:
+    """What `tests.tasks.registry.processes` tells."""
+    words = [sys.executable, "-m", "tests.tasks.registry.processes", settings.tracking_uri, str(settings.home), what]
+    done = subprocess.run(words, cwd=ROOT, capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stderr[-3000:]
+    return json.loads(done.stdout.splitlines()[-1])
+
+
+def test_a_flow_killed_between_registration_alias_and_history_is_finished_by_the_next_one(settings):
+    ends = processes("killed", settings)
+    assert [one["code"] for one in ends] == [-signal.SIGKILL] * 7 + [0]
+    assert not any(one["aliases"] and not one["verified"] for one in ends)
+    client = MlflowClient(settings.tracking_uri)
+    (version,) = client.search_model_versions("name = 'pcakd-vgg'")
+    model = client.get_registered_model("pcakd-vgg")
+    assert {name: int(number) for name, number in model.aliases.items()} == {"challenger": 1, "champion": 1}
+    assert [name for name in model.tags if "move" in name] == ["pcakd.move.000001"]
+    now = standing(client, "pcakd-vgg")
+    assert [(move.kind, move.version, move.who) for move in now.moves] == [("promote", 1, "flow x")]
+    assert version.description.startswith("**Champion**")
+
+
+def test_of_two_flows_at_once_in_processes_of_their_own_one_wins_and_the_other_is_to_measure_again(settings):
+    rounds = processes("at-once", settings)
+    for one in rounds:
+        assert sorted(told["promoted"] for told in one["told"]) == [False, True]
+        (loser,) = [told for told in one["told"] if not told["promoted"]]
+        assert loser["moved"]
+        assert f"version {one['champion']} became champion" in loser["reason"]
+    now = standing(MlflowClient(settings.tracking_uri), "pcakd-raced")
+    assert [move.version for move in now.moves] == [one["champion"] for one in rounds]
 
 
 def test_an_alias_that_somebody_moved_in_mlflow_is_kept_and_recorded(model):

@@ -2,9 +2,11 @@
 
 import json
 import logging
+import socket
 import subprocess
 import sys
 import threading
+import time
 from dataclasses import replace
 from pathlib import Path
 
@@ -113,6 +115,29 @@ def test_with_mlflow_away_the_work_goes_on_and_the_next_process_sends_what_was_k
     assert run.info.status == "FINISHED"
     assert run.data.metrics == {"loss": 1.0}
     assert not list(away.journals.iterdir())
+
+
+def test_an_mlflow_that_takes_calls_and_answers_none_holds_no_work_up_and_is_told(
+    settings, tmp_path, caplog, monkeypatch
+):
+    monkeypatch.setattr("tasks.tracking.tracker.LAST_TRY_S", 0.5)
+    monkeypatch.setenv("MLFLOW_HTTP_REQUEST_MAX_RETRIES", "0")
+    monkeypatch.setenv("MLFLOW_HTTP_REQUEST_TIMEOUT", "1")
+    with socket.create_server(("127.0.0.1", 0)) as silent:
+        uri = f"http://127.0.0.1:{silent.getsockname()[1]}"
+        slow = Settings(home=tmp_path, workspace="w", tracking_uri=uri, experiment=settings.experiment)
+        with caplog.at_level(logging.WARNING):
+            began = time.monotonic()
+            with open_tracker(slow, "patient") as run:
+                for step in range(100):
+                    run.metrics({"loss": 1.0}, step=step)
+                assert time.monotonic() - began < 1.0  # a call waits for nobody
+            assert time.monotonic() - began < 10.0
+        assert "does not answer; what was tracked waits" in caplog.text
+    assert send_leftovers(replace(settings, home=tmp_path, tracking_given=True)) == (1, {})
+    run = runs_of(settings)["patient"]
+    assert run.info.status == "FINISHED"
+    assert len(client_of(settings).get_metric_history(run.info.run_id, "loss")) == 100
 
 
 KILLED = """
