@@ -57,17 +57,17 @@ def held_by(row: dict, rows: list[dict]) -> list[str]:
     return names
 
 
-def drawn(rows: list[dict], title: str) -> bytes:
-    """The curves as a picture."""
-    figure, buffer = Figure(figsize=(6, 4), layout="constrained"), io.BytesIO()
-    axes = figure.add_subplot()
-    for transform in KNOBS:
-        points = [row for row in rows if row["transform"] == transform]
-        axes.plot([p["ssim"] for p in points], [p["gram"] for p in points], marker="o", label=transform)
-    axes.set_xlabel("SSIM to the content")
-    axes.set_ylabel("Gram distance to the style")
-    axes.set_title(title)
-    axes.legend()
+def drawn(panels: dict[str, list[dict]]) -> bytes:
+    """The curves as a picture, PNG, one panel a model and way of rendering."""
+    figure, buffer = Figure(figsize=(4.4 * len(panels), 3.6), layout="constrained"), io.BytesIO()
+    for axes, (title, rows) in zip(figure.subplots(1, len(panels), squeeze=False)[0], panels.items(), strict=True):
+        for transform in KNOBS:
+            points = [row for row in rows if row["transform"] == transform]
+            axes.plot([p["ssim"] for p in points], [p["gram"] for p in points], marker="o", label=transform)
+        axes.set_xlabel("SSIM to the content")
+        axes.set_ylabel("Gram distance to the style")
+        axes.set_title(title)
+        axes.legend()
     FigureCanvasAgg(figure).print_png(buffer)
     return buffer.getvalue()
 
@@ -86,6 +86,7 @@ def main() -> None:
     pairs = list(read_pairs(arguments.pairs, arguments.limit, arguments.size))
     styles = [loss.statistics(pair.style) for pair in pairs]
     arguments.out.mkdir(parents=True, exist_ok=True)
+    panels: dict[str, list[dict]] = {}
     for model in arguments.models:
         stylizer = Stylizer.load(model)
         for render in arguments.render:
@@ -101,9 +102,9 @@ def main() -> None:
             for row in rows:
                 numbers = f"{row['ssim']:.3f} | {row['gram']:.3f} | {row['stray']:.1f}"
                 print(f"| {row['transform']} | {row['knob']} | {numbers} | {', '.join(held_by(row, rows))} |")
-            name = f"transforms-{Path(model).stem}-{render}"
-            (arguments.out / f"{name}.json").write_text(json.dumps(rows))
-            (arguments.out / f"{name}.png").write_bytes(drawn(rows, f"{Path(model).stem}, {render}"))
+            panels[f"{Path(model).stem}, {render}"] = rows
+            (arguments.out / "transforms.json").write_text(json.dumps(panels, indent=1))
+            (arguments.out / "transforms.png").write_bytes(drawn(panels))
 
 
 if __name__ == "__main__":
