@@ -54,6 +54,12 @@ VARIABLES = _table(
         what="`requester`: requests to S3 are paid for by whoever makes them, as some buckets ask",
         default="their owner pays",
     ),
+    Variable(
+        name="PCAKD_NOTIFY_SECRET",
+        what="signs the messages of `pcakd stylize-bucket --notify`; the receiver has it, too",
+        default="none",
+        secret=True,
+    ),
     Variable(name="PCAKD_NUM_CPUS", what="CPUs of a Ray that is started here", default="all of the machine"),
     Variable(name="PCAKD_OBJECT_STORE_MB", what="object store of a Ray that is started here, MiB", default="512"),
     Variable(name="PCAKD_RAY_TEMP_DIR", what="folder of a Ray that is started here", default="Ray's own"),

@@ -114,7 +114,7 @@ SCHEMAS = {
 }
 
 
-ADDED = {"source_sha256", "red", "green", "blue"}
+ADDED = {"source_sha256", "red", "green", "blue", "version"}
 """Columns that came later; readers take tables without them."""
 
 

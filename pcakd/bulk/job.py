@@ -15,6 +15,8 @@ from pcakd.bulk.naming import (
     check_template,
     template_fields,
 )
+from pcakd.bulk.notify import check_address
+from pcakd.bulk.properties import ResultProperties, check_properties
 from pcakd.bulk.schema import FORMAT
 from pcakd.bulk.styles import Combine, StyleSpec, parse_styles
 from pcakd.errors import NotFoundError, UsageError
@@ -36,6 +38,7 @@ a run with another --limit or glob goes on with the same ledger. The manifest's 
 NO_IDENTITY = (
     *(*SELECTION, "source", "dest", "styles", "combine", "weights", "manifest", "model", "template", "compat"),
     "restyle",
+    *ResultProperties.__dataclass_fields__,
 )
 """Fields that the job's id does not hold as they are: a selection, or what it holds in another form."""
 FIRST_FIELDS = ("transform", "strength", "smoothing", "precision", "format", "quality", "max_side")
@@ -44,7 +47,7 @@ default, so that these jobs keep theirs."""
 
 
 @dataclass(frozen=True, kw_only=True)
-class BucketJob(WriteOptions, ModelChoice, StylizeOptions):
+class BucketJob(ResultProperties, WriteOptions, ModelChoice, StylizeOptions):
     """What a bulk job is told."""
 
     source: str
@@ -86,7 +89,7 @@ class BucketJob(WriteOptions, ModelChoice, StylizeOptions):
     """Shrink photos to this longest side in pixels first."""
 
     def __post_init__(self) -> None:
-        for name in ("styles", "include", "exclude", "weights"):
+        for name in ("styles", "include", "exclude", "weights", "tags"):
             object.__setattr__(self, name, tuple(getattr(self, name)))
         # A file says 1, a command line 1.0: one job, one id.
         object.__setattr__(self, "strength", float(self.strength))
@@ -94,6 +97,7 @@ class BucketJob(WriteOptions, ModelChoice, StylizeOptions):
             if not getattr(self, name):
                 raise UsageError(f"{name} is empty: give a folder or s3://bucket/prefix")
         check_fields(self)
+        check_properties(self, self.dest)
         styles = self.style_specs()
         if self.look == "shared" and self.options().rendered_by("pcakd") != "look":
             raise UsageError(
@@ -137,10 +141,14 @@ class RunOptions(MachineLimits):
     window: str | None = None
     """Work only between these times of the day, as 22:00-06:00 on this machine's clock; end when it closes, the same
     command goes on."""
+    notify: str = ""
+    """Post a signed JSON summary to this URL when the run ends, however it ends; PCAKD_NOTIFY_SECRET signs it."""
 
     def __post_init__(self) -> None:
         check_fields(self)
         self.rate(), self.hours()
+        if self.notify:
+            check_address(self.notify)
         if self.max_failed is not None and self.max_failed >= 1 and not float(self.max_failed).is_integer():
             raise UsageError(f"max_failed is {self.max_failed}: give a share below 1, or a whole number of items")
 

@@ -41,7 +41,7 @@ def merge_rows(items: pa.Table, tables: Iterable[pa.Table]) -> pa.Table:
     pass, and among rows of equal rank the one that finished last. So it
     does not matter in which order rows came, nor how often. Raises FatalError for a row of no item.
     """
-    table = pa.concat_tables([ROW_SCHEMA.empty_table(), *tables])
+    table = pa.concat_tables([ROW_SCHEMA.empty_table(), *tables], promote_options="default")
     place = {pair: i for i, pair in enumerate(zip(items["key"].to_pylist(), items["style"].to_pylist(), strict=True))}
     best: list[int] = [-1] * len(items)
     ranks: list[tuple] = [()] * len(items)

@@ -51,12 +51,14 @@ ROW_SCHEMA = pa.schema(
         pa.field("worker", pa.string()),
         pa.field("finished", pa.timestamp("ms", "UTC")),
         pa.field("model", pa.string()),
+        pa.field("version", pa.string()),
     ]
 )
 """What became of an item. key, style, output: the item's; etag, size: of the bytes that were read (the item's own
 where none were); status: see `pcakd.photos.outcomes`; passing: may go well another time; error, message: class and
 words, of failures; sha256, output_size, width, height: of the output; *_s: seconds; worker: "host:pid"; model: with
-its alias resolved."""
+its alias resolved; version: of the bytes that were read, in a bucket that keeps versions. Tables of before there were
+versions are read, too."""
 
 STEPS = ("fetch", "decode", "stylize", "encode", "put")
 """What a worker spends its time on; the row's columns are these names with "_s"."""

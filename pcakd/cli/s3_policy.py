@@ -9,7 +9,9 @@ from typing import Any
 
 import click
 
+from pcakd.bulk.properties import ResultProperties, check_properties
 from pcakd.checks import one_of
+from pcakd.cli.options import field_option, field_options
 from pcakd.errors import UsageError
 from pcakd.storage.s3 import parse_s3_uri
 
@@ -17,6 +19,10 @@ READ = ("s3:GetObject",)
 WRITE = ("s3:AbortMultipartUpload", "s3:PutObject")
 DELETE = ("s3:DeleteObject",)
 UPLOADS = ("s3:ListBucketMultipartUploads",)
+READ_TAGS, WRITE_TAGS = ("s3:GetObjectTagging",), ("s3:PutObjectTagging",)
+KEY = ("kms:Decrypt", "kms:GenerateDataKey")
+"""On the key that results are encrypted with; an upload in parts reads its own parts again."""
+BULK = "stylize-bucket"
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -48,25 +54,44 @@ ROLES = {
 """Name → role."""
 
 
-def s3_policy(role: str, source: str, dest: str | None = None, *, read: tuple[str, ...] = ()) -> dict[str, Any]:
+def s3_policy(
+    role: str,
+    source: str,
+    dest: str | None = None,
+    *,
+    read: tuple[str, ...] = (),
+    properties: ResultProperties | None = None,
+) -> dict[str, Any]:
     """The IAM policy of a role.
 
     source, dest: s3:// addresses; dest only where the role has one. read: more places that are read (styles, a
-    manifest, a teacher). Raises UsageError.
+    manifest, a teacher). properties: what a bulk job gives its results beside their content. Raises UsageError.
     """
+    asked = properties or ResultProperties()
+    if asked != ResultProperties():
+        one_of("role", role, (BULK,))
+        check_properties(asked, dest or "")
+    everything = asked.keep_properties == "all"
+
     one_of("role", role, ROLES)
     rights = ROLES[role]
     if (dest is None) != (rights.dest is None):
         raise UsageError(f"{role} {'wants a destination' if dest is None else 'has no destination'}")
-    statements = _place("Source", source, rights.source)
+    statements = _place("Source", source, (*rights.source, *(READ_TAGS if everything else ())))
     for number, place in enumerate(read, 1):
         statements += _place(f"Read{number}", place, READ)
     if dest is not None and rights.dest is not None:
-        statements += _place("Dest", dest, rights.dest)
+        statements += _place("Dest", dest, (*rights.dest, *(WRITE_TAGS if everything or asked.tags else ())))
         if rights.uploads:
             # S3 knows no condition on the prefix for this one.
             statements.append(_statement("DestUploads", UPLOADS, _bucket(dest)))
+    if key := asked.sse.partition("aws:kms:")[2]:
+        statements.append(_statement("DestKey", KEY, key if key.startswith("arn:") else f"arn:aws:kms:*:*:{_key(key)}"))
     return {"Version": "2012-10-17", "Statement": statements}
+
+
+def _key(name: str) -> str:
+    return name if name.startswith("alias/") else f"key/{name}"
 
 
 def _place(name: str, uri: str, actions: tuple[str, ...]) -> list[dict[str, Any]]:
@@ -115,11 +140,17 @@ _ROLES = "\n".join(f"    {name:<15} {role.what}" for name, role in ROLES.items()
     Examples:
         pcakd s3-policy stylize-bucket s3://photos s3://stylized/summer --read s3://styles > policy.json
         aws iam put-role-policy --role-name pcakd-bulk --policy-name s3 --policy-document file://policy.json
+        pcakd s3-policy stylize-bucket s3://photos s3://stylized --keep-properties all --sse aws:kms:KEY
+            a bulk job's own options; of source objects' keys it cannot know, which want kms:Decrypt
     """,
 )
 @click.argument("role", type=click.Choice(list(ROLES)))
 @click.argument("source")
 @click.argument("dest", required=False)
 @click.option("--read", multiple=True, metavar="S3_URI", help="One more folder that is read: styles, a manifest.")
-def s3_policy_command(role: str, source: str, dest: str | None, read: tuple[str, ...]) -> None:
-    click.echo(json.dumps(s3_policy(role, source, dest, read=read), indent=2))
+@field_options(ResultProperties, "keep_properties")
+@field_option(ResultProperties, "sse", metavar="AES256|aws:kms[:KEY]")
+@field_option(ResultProperties, "tags", "--tag", metavar="NAME=VALUE")
+def s3_policy_command(role: str, source: str, dest: str | None, read: tuple[str, ...], **properties: Any) -> None:
+    given = ResultProperties(**properties)
+    click.echo(json.dumps(s3_policy(role, source, dest, read=read, properties=given), indent=2))

@@ -5,8 +5,11 @@ import io
 from abc import ABC, abstractmethod
 from collections.abc import Iterator
 from contextlib import AbstractContextManager
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import IO
+
+from pcakd.errors import NotFoundError, UsageError
+from pcakd.storage.properties import Properties
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -17,12 +20,16 @@ class ObjectInfo:
     size:  bytes.
     etag:  changes when the content does; without quotes. Of a local file it is a hash, made when it is asked for.
     mtime: seconds since 1970, UTC.
+    version, properties: what a single look at the object tells beside, a listing does not: its version's id in a
+           bucket that keeps versions, else ""; what it has beside its content, None of a local file.
     """
 
     key: str
     size: int
     etag: str
     mtime: float
+    version: str = field(default="", compare=False)
+    properties: Properties | None = field(default=None, compare=False)
 
 
 class Storage(ABC):
@@ -66,15 +73,15 @@ class Storage(ABC):
         """`length` bytes from offset `start`; fewer at the object's end."""
 
     @abstractmethod
-    def write(self, key: str, data: bytes | memoryview) -> None:
-        """Create or replace the object; it is seen whole or not at all."""
+    def write(self, key: str, data: bytes | memoryview, properties: Properties | None = None) -> None:
+        """Create or replace the object; it is seen whole or not at all. properties: where the storage has them."""
 
     @abstractmethod
     def writer(self, key: str) -> AbstractContextManager[IO[bytes]]:
         """A file to write into; the object appears, whole, when the block ends without an exception."""
 
     @abstractmethod
-    def create(self, key: str, data: bytes) -> bool:
+    def create(self, key: str, data: bytes, properties: Properties | None = None) -> bool:
         """Write only where no object is. True when the object now holds `data` (written by this call,
         or the very same content was there), False when other content is there; that stays untouched."""
 
@@ -97,6 +104,14 @@ class Storage(ABC):
         """The whole content."""
         return self.read_with_info(key)[0]
 
+    def encrypted(self, encryption: str) -> "Storage":
+        """The same place, where all that is written is encrypted so; see `Properties`. Raises UsageError."""
+        raise UsageError(f"{self}: a folder encrypts nothing")
+
+    def tags(self, key: str) -> dict[str, str]:
+        """The object's tags; a local file has none."""
+        return {}
+
     def exists(self, key: str) -> bool:
         return self.head(key) is not None
 
@@ -116,8 +131,6 @@ class ObjectReader(io.RawIOBase):
     """A read-only, seekable file over `Storage.read_range`."""
 
     def __init__(self, storage: Storage, key: str) -> None:
-        from pcakd.errors import NotFoundError
-
         info = storage.head(key)
         if info is None:
             raise NotFoundError(f"{storage.uri(key)}: no such object")

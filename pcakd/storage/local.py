@@ -14,6 +14,7 @@ from typing import IO, Any, TypeVar
 from pcakd.errors import AccessError, FatalError, NotFoundError, PcakdError, UsageError
 from pcakd.storage.base import ObjectInfo, Storage, shown
 from pcakd.storage.etags import content_etag, file_etag, former_etag, is_former
+from pcakd.storage.properties import Properties
 from pcakd.storage.retry import call_with_retry
 
 T = TypeVar("T")
@@ -33,7 +34,7 @@ class LocalInfo(ObjectInfo):
 
     def __init__(self, key: str, status: os.stat_result, make: Callable[[], str]) -> None:
         values = {"key": key, "size": status.st_size, "mtime": status.st_mtime, "_make": make}
-        for name, value in values.items():
+        for name, value in {**values, "version": "", "properties": None}.items():
             object.__setattr__(self, name, value)
 
     @classmethod
@@ -160,7 +161,7 @@ class LocalStorage(Storage):
 
         return self._call(read, "read", path)
 
-    def write(self, key: str, data: bytes | memoryview) -> None:
+    def write(self, key: str, data: bytes | memoryview, properties: Properties | None = None) -> None:
         path = self._path(key)
 
         def write() -> None:
@@ -178,7 +179,7 @@ class LocalStorage(Storage):
         except OSError as error:
             raise _translated(error, "write", path) from None
 
-    def create(self, key: str, data: bytes) -> bool:
+    def create(self, key: str, data: bytes, properties: Properties | None = None) -> bool:
         path = self._path(key)
 
         def create() -> bool:

@@ -7,8 +7,7 @@ they are in no attribute, message or pickle of this module.
 
 import base64
 import hashlib
-import mimetypes
-import re
+import io
 import tempfile
 from collections import deque
 from collections.abc import Callable, Iterator
@@ -22,6 +21,14 @@ from botocore.exceptions import ClientError
 
 from pcakd.errors import FatalError, UsageError
 from pcakd.storage.base import ObjectInfo, Storage, sha256_hex, shown
+from pcakd.storage.properties import (
+    HEAD_BYTES,
+    SHA256_METADATA,
+    Properties,
+    encryption_request,
+    properties_of,
+    put_request,
+)
 from pcakd.storage.retry import DEFAULT_POLICY, RetryPolicy, call_with_retry
 from pcakd.storage.s3_client import (
     CONFLICT,
@@ -38,9 +45,6 @@ from pcakd.storage.s3_client import may_pass as passing
 T = TypeVar("T")
 Parts = list[dict[str, Any]]  # the class below has a method of the name `list`
 
-SHA256_METADATA = "pcakd-sha256"
-"""Metadata name under which every object written here carries its content hash."""
-
 SINGLE_PUT_BYTES = 64 << 20
 """Objects up to this size are one PUT; larger ones a multipart upload."""
 
@@ -51,9 +55,17 @@ class S3Storage(Storage):
     """Objects under `s3://bucket/prefix/`. Keys are any text that S3 takes, ".." and spaces included."""
 
     def __init__(
-        self, bucket: str, prefix: str = "", *, endpoint: str | None = None, policy: RetryPolicy = DEFAULT_POLICY
+        self,
+        bucket: str,
+        prefix: str = "",
+        *,
+        endpoint: str | None = None,
+        policy: RetryPolicy = DEFAULT_POLICY,
+        encryption: str = "",
     ) -> None:
-        self.bucket = bucket
+        """encryption: of all that is written, as `Properties` has it. Raises UsageError."""
+        encryption_request(encryption)
+        self.bucket, self.encryption = bucket, encryption
         self.prefix = prefix.strip("/") + "/" if prefix.strip("/") else ""
         self.endpoint = endpoint if endpoint is not None else endpoint_from_environment()
         self.policy = policy
@@ -82,7 +94,14 @@ class S3Storage(Storage):
         )
 
     def sub(self, prefix: str) -> "S3Storage":
-        return S3Storage(self.bucket, self.prefix + prefix, endpoint=self.endpoint, policy=self.policy)
+        return self._at(self.prefix + prefix, self.encryption)
+
+    def encrypted(self, encryption: str) -> "S3Storage":
+        """The same place, where all that is written is encrypted so; see `Properties`. Raises UsageError."""
+        return self._at(self.prefix, encryption)
+
+    def _at(self, prefix: str, encryption: str) -> "S3Storage":
+        return S3Storage(self.bucket, prefix, endpoint=self.endpoint, policy=self.policy, encryption=encryption)
 
     def check(self) -> None:
         self._call(
@@ -177,22 +196,27 @@ class S3Storage(Storage):
 
         return self._call(get, "read", self.uri(key))
 
-    def write(self, key: str, data: bytes | memoryview) -> None:
-        if len(data) > SINGLE_PUT_BYTES:
-            with self.writer(key) as file:
-                file.write(data)
-        else:
-            self._call(lambda: self._put(key, bytes(data)), "write", self.uri(key))
+    def tags(self, key: str) -> dict[str, str]:
+        def get() -> dict[str, str]:
+            answer = self._client.get_object_tagging(Bucket=self.bucket, Key=self._key(key))
+            return {entry["Key"]: entry["Value"] for entry in answer["TagSet"]}
 
-    def _put(self, key: str, data: bytes, **options: str) -> None:
+        return self._call(get, "read the tags of", self.uri(key))
+
+    def write(self, key: str, data: bytes | memoryview, properties: Properties | None = None) -> None:
+        if len(data) > SINGLE_PUT_BYTES:
+            self._put_in_parts(key, io.BytesIO(data), properties)
+        else:
+            self._call(lambda: self._put(key, bytes(data), properties), "write", self.uri(key))
+
+    def _put(self, key: str, data: bytes, properties: Properties | None = None, **options: str) -> None:
         md5 = hashlib.md5(data, usedforsecurity=False).digest()
         self._client.put_object(
             Bucket=self.bucket,
             Key=self._key(key),
             Body=data,
             ContentMD5=base64.b64encode(md5).decode(),
-            Metadata={SHA256_METADATA: sha256_hex(data)},
-            ContentType=_content_type(key, data),
+            **put_request(key, data[:HEAD_BYTES], sha256_hex(data), properties, self.encryption),
             **options,
         )
 
@@ -207,21 +231,15 @@ class S3Storage(Storage):
             else:
                 self._put_in_parts(key, file)
 
-    def _put_in_parts(self, key: str, file: IO[bytes]) -> None:
+    def _put_in_parts(self, key: str, file: IO[bytes], properties: Properties | None = None) -> None:
         """A multipart upload: the object appears when it is completed, whole."""
         digest = hashlib.file_digest(file, "sha256").hexdigest()  # type: ignore[arg-type]
         file.seek(0)
-        kind = _content_type(key, file.read(_HEAD_BYTES))
+        request = put_request(key, file.read(HEAD_BYTES), digest, properties, self.encryption)
         file.seek(0)
         target = {"Bucket": self.bucket, "Key": self._key(key)}
         where = self.uri(key)
-        created = self._call(
-            lambda: self._client.create_multipart_upload(
-                **target, Metadata={SHA256_METADATA: digest}, ContentType=kind
-            ),
-            "write",
-            where,
-        )
+        created = self._call(lambda: self._client.create_multipart_upload(**target, **request), "write", where)
         target["UploadId"] = created["UploadId"]
         try:
             parts: Parts = []
@@ -251,10 +269,10 @@ class S3Storage(Storage):
             if written is None or written["Metadata"].get(SHA256_METADATA) != digest:
                 raise
 
-    def create(self, key: str, data: bytes) -> bool:
+    def create(self, key: str, data: bytes, properties: Properties | None = None) -> bool:
         def put() -> bool:
             try:
-                self._put(key, data, IfNoneMatch="*")
+                self._put(key, data, properties, IfNoneMatch="*")
             except ClientError as error:
                 if code_of(error) not in CONFLICT:
                     raise
@@ -355,26 +373,9 @@ def _info(key: str, answer: dict) -> ObjectInfo:
         size=answer["ContentLength"],
         etag=answer["ETag"].strip('"'),
         mtime=answer["LastModified"].timestamp(),
+        version=answer.get("VersionId", ""),
+        properties=properties_of(answer),
     )
-
-
-_HEAD_BYTES = 12
-_HEADS = {
-    rb"\xff\xd8\xff": "image/jpeg",
-    rb"\x89PNG\r\n": "image/png",
-    rb"RIFF....WEBP": "image/webp",
-    rb"(II\*\0|MM\0\*)": "image/tiff",
-    rb"....ftypavi[fs]": "image/avif",
-}
-"""What a photo begins with, as a pattern → its media type."""
-
-
-def _content_type(key: str, data: bytes) -> str:
-    """What an object is served as: what its name says; where that says nothing, what a photo's first bytes do."""
-    if kind := mimetypes.guess_type(key, strict=False)[0]:
-        return kind
-    found = (kind for head, kind in _HEADS.items() if re.match(head, data[:_HEAD_BYTES], re.DOTALL))
-    return next(found, "application/octet-stream")
 
 
 def parse_s3_uri(uri: str) -> tuple[str, str]:

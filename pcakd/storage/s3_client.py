@@ -31,6 +31,7 @@ _CREDENTIALS = {
 }
 _DENIED = {"AccessDenied", "AllAccessDisabled", "403", "Forbidden", "401", "Unauthorized"}
 _BUCKET = {"NoSuchBucket", "InvalidBucketName", "PermanentRedirect", "301"}
+_NOT_HERE = {"InvalidStorageClass": "storage class", "InvalidEncryptionAlgorithmError": "encryption"}
 _PASSING = {
     "SlowDown",
     "Throttling",
@@ -78,6 +79,7 @@ def request_payer_from_environment() -> bool:
 _PAID = frozenset(
     {
         *("GetObject", "HeadObject", "ListObjectsV2", "PutObject", "CopyObject", "DeleteObject", "DeleteObjects"),
+        "GetObjectTagging",
         *("CreateMultipartUpload", "UploadPart", "CompleteMultipartUpload", "AbortMultipartUpload", "ListParts"),
     }
 )
@@ -203,6 +205,12 @@ def _from_code(code: str, status: int, verb: str, where: str) -> PcakdError:
             "AWS_ACCESS_KEY_ID, AWS_SECRET_ACCESS_KEY, AWS_SESSION_TOKEN and this machine's clock",
             credentials=True,
         )
+    if code.startswith("KMS."):
+        return AccessError(
+            f"cannot {verb} {where}: the encryption key cannot be used ({code}); check --sse and its rights"
+        )
+    if code in _NOT_HERE:
+        return FatalError(f"cannot {verb} {where}: this server has no such {_NOT_HERE[code]} ({code}); choose another")
     if code == "InvalidObjectState":
         return ArchivedError(f"{where}: lies in an archive storage class; restore it in S3 first, then run again")
     if code in _DENIED or status in (401, 403):

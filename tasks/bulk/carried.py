@@ -6,13 +6,14 @@ to the stylizer and back, or a whole encoded photo where pixels would be too man
 
 import pickle
 from collections.abc import Iterator
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 import numpy as np
 import pyarrow as pa
 
 from pcakd.photos.images import Photo
+from pcakd.storage.properties import Properties
 
 YIELD_BYTES = 8 << 20
 """So much may a worker have in hands before it passes it on."""
@@ -32,6 +33,7 @@ class Head:
     size: (height, width) of the pixels.
     shell: of pixels, the photo they belong to, without them.
     content: Pillow's name of the format that the source has.
+    properties, tags: what the source has beside its content.
     """
 
     item: dict[str, Any]
@@ -41,6 +43,8 @@ class Head:
     alpha: bool = False
     shell: Photo | None = None
     content: str = ""
+    properties: Properties | None = None
+    tags: dict[str, str] = field(default_factory=dict)
 
     @property
     def finished(self) -> bool:

@@ -7,6 +7,7 @@ import click
 from click.core import ParameterSource
 
 from pcakd.bulk.job import BucketJob, RunOptions, load_job
+from pcakd.bulk.properties import ResultProperties
 from pcakd.cli.extra import need_pipeline
 from pcakd.cli.options import field_option, field_options, request_payer_option
 from pcakd.errors import EXIT_OK, EXIT_PARTIAL
@@ -53,7 +54,7 @@ known is under DEST/_pcakd/<job id>/; the last line says where the report is.
 
 \b
 Exit codes: 0 done, 2 usage, 3 some photos failed (the report says which and why),
-4 gave up or a budget is spent, the same command goes on, 5 fatal."""
+4 gave up, a budget is spent or SIGTERM: the same command goes on, 5 fatal."""
 
 
 @click.command("stylize-bucket", epilog=EXAMPLES, short_help="Stylize a folder or bucket of photos, resumably.")
@@ -72,10 +73,15 @@ Exit codes: 0 done, 2 usage, 3 some photos failed (the report says which and why
 @field_options(BucketJob, "model", *StylizeOptions.__dataclass_fields__, "precision")
 @field_option(BucketJob, "template", metavar="T")
 @field_options(BucketJob, "format", *WriteOptions.__dataclass_fields__, "max_side")
+@field_options(ResultProperties, "keep_properties")
+@field_option(ResultProperties, "storage_class", metavar="CLASS")
+@field_option(ResultProperties, "sse", metavar="AES256|aws:kms[:KEY]")
+@field_option(ResultProperties, "tags", "--tag", metavar="NAME=VALUE")
 @field_options(RunOptions, "workers", "device", "memory_limit", "max_failed")
 @field_options(RunOptions, "max_minutes", "max_gb_out")
 @field_option(RunOptions, "max_rate", metavar="N/s|SIZE/s")
 @field_option(RunOptions, "window", metavar="HH:MM-HH:MM")
+@field_option(RunOptions, "notify", metavar="URL")
 @request_payer_option
 @click.option("--dry-run", is_flag=True, help="List, plan and check for collisions; write nothing.")
 @click.pass_context
@@ -116,7 +122,7 @@ def _dry_run(job: BucketJob) -> int:
     from pcakd.storage import open_places, shown
 
     _, dest = open_places(job.source, job.dest)
-    resolved, _ = follow(job, dest, tell=_moved)
+    resolved, _ = follow(job, dest, tell=_told)
     plan = dry_run(resolved)
     click.echo("\n".join(plan.tally.lines()))
     click.echo(
@@ -133,7 +139,7 @@ def _dry_run(job: BucketJob) -> int:
     return EXIT_OK
 
 
-def _moved(words: str) -> None:
+def _told(words: str) -> None:
     click.echo(f"pcakd: {words}", err=True)
 
 
@@ -153,7 +159,8 @@ def _run(job: BucketJob, options: RunOptions) -> int:
                 progress=progress,
                 waiting=lambda who: click.echo(waiting_for(who, "this job"), err=True),
                 reported=written.append,
-                moved=_moved,
+                moved=_told,
+                untold=_told,
             )
     except BaseException:
         for one in written:

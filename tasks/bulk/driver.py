@@ -19,6 +19,7 @@ from pcakd.errors import FatalError, PcakdError, TransientError
 from pcakd.photos.outcomes import CRASHED, NO_FAILURES, UNREACHABLE
 from tasks.bulk.carried import Row
 from tasks.bulk.progress import BulkProgress, Counts
+from tasks.bulk.termination import Termination, listening
 from tasks.cluster.attach import ray_cluster
 from tasks.lease import Lease, SupersededError
 
@@ -62,6 +63,10 @@ class BudgetError(EndedEarlyError):
     """A budget of the run is spent."""
 
 
+class TerminatedError(EndedEarlyError):
+    """The process was asked to end."""
+
+
 @dataclass
 class _State:
     """What the run has counted; an item that is tried again counts once."""
@@ -102,11 +107,13 @@ class Driver:
         self._outstanding: set[tuple[Part, Name]] = set()
         self._again: set[tuple[Part, Name]] = set()
         self._rowless: set[tuple[Part, Name]] = set()
+        self._termination = Termination()
         self._started = time.monotonic()
 
     def work(self) -> None:
         """Raises TransientError, FatalError, EndedEarlyError, SupersededError; rows that came are recorded."""
         with ExitStack() as stack:
+            self._termination = stack.enter_context(listening())
             for items in self._chunks():
                 self._pass(stack, items, alone=False)
             for _ in range(ROUNDS):
@@ -148,10 +155,11 @@ class Driver:
         return pa.concat_tables(tables)
 
     def _pass(self, stack: ExitStack, items: pa.Table, *, alone: bool) -> None:
-        self._check_budget()
+        self._check_end()
         if self._chain is None:
             self.progress.doing("starting Ray")
             stack.enter_context(ray_cluster())
+            self._termination.listen()
             self._chain = self.make_chain(len(items))
             self.progress.doing("starting workers")
         names = zip(items["part"].to_pylist(), items["key"].to_pylist(), items["style"].to_pylist(), strict=True)
@@ -172,7 +180,7 @@ class Driver:
                         f"{self.snapshot.storage.uri()}: another run took this job over; this one stops"
                     )
                 if self._outstanding:
-                    self._check_budget()
+                    self._check_end()
                 self._flush(now)
         except BaseException:
             with suppress(PcakdError):  # perhaps it ends because the storage is away
@@ -183,13 +191,14 @@ class Driver:
         self._flush()
         self._account_for_lost(items, alone)
 
-    def _check_budget(self) -> None:
+    def _check_end(self) -> None:
         state, seconds = self.state, time.monotonic() - self._started
         spent = self.options.spent(seconds=seconds, bytes_out=state.bytes_out, now=datetime.now().time())
-        if spent:
-            raise BudgetError(
-                f"{spent}: stopped with {state.done:,} of {self.snapshot.item_count:,} items done; the same command "
-                "goes on"
+        why = "asked to end (SIGTERM)" if self._termination.asked else spent
+        if why:
+            raise (BudgetError if why == spent else TerminatedError)(
+                f"{why}: stopped with {state.done:,} of {self.snapshot.item_count:,} items done; "
+                "the same command goes on"
             )
 
     def _take(self, rows: list[Row], alone: bool) -> None:

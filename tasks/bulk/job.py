@@ -15,12 +15,16 @@ from typing import Any
 from pcakd.bulk.followed import follow
 from pcakd.bulk.job import BucketJob, Resolved, RunOptions
 from pcakd.bulk.ledger import Ledger, Snapshot
+from pcakd.bulk.notify import LONGEST_S, Notifier
+from pcakd.bulk.properties import ResultProperties
 from pcakd.bulk.report import PAGE, Report, RunInfo, write_report
 from pcakd.bulk.totals import Totals
 from pcakd.errors import AccessError, FatalError, PcakdError
+from pcakd.fields import chosen
 from pcakd.storage import LocalStorage, Storage, open_places
 from tasks.bulk.driver import Driver
 from tasks.bulk.progress import BulkProgress
+from tasks.bulk.word import INTERRUPTED_S, word_of_end
 from tasks.lease import Lease, SupersededError, lease
 
 LEASE = "driver"
@@ -63,21 +67,58 @@ def stylize_bucket(
     waiting: Callable[[str], None] = lambda who: None,
     reported: Callable[[Report], None] = lambda report: None,
     moved: Callable[[str], None] = lambda words: None,
+    untold: Callable[[str], None] = lambda words: None,
 ) -> BucketReport:
-    """Run a job to its end.
+    """Run a job to its end, and send word of it where the options name an address.
 
     progress: told of what is done, entered by the caller. holder: what others are told who wait for this run;
     waiting: told once whom this run waits for. reported: given what the report of this run is, however it ended.
-    moved: told where the model's alias has moved and the version of before goes on.
+    moved: told where the model's alias has moved and the version of before goes on. untold: told where the word that
+    the run has ended did not arrive.
 
     Raises UsageError, AccessError and NotFoundError for what cannot be used at all; once it works, TransientError
     when the storage is away or too many items failed, FatalError when credentials are refused. What is done by
     then is recorded, and the report says so.
     """
     options, progress = options or RunOptions(), progress or BulkProgress()
+    written: list[Report] = []
+
+    def keep(report: Report) -> None:
+        written.append(report)
+        reported(report)
+
+    def send(longest_s: float = LONGEST_S, **end: Any) -> None:
+        message = word_of_end(job, seconds=time.monotonic() - began, **end)
+        if word is not None and (why := word.send(message, longest_s=longest_s)):
+            untold(why)
+
+    word, began = Notifier.to(options.notify), time.monotonic()
+    try:
+        done = _work(job, options, progress, holder=holder, waiting=waiting, reported=keep, moved=moved)
+    except Exception as error:
+        send(error=error, report=written[-1] if written else None)
+        raise
+    except BaseException as error:  # whoever interrupts a run waits for its end
+        send(INTERRUPTED_S, error=error, report=written[-1] if written else None)
+        raise
+    send(done=done)
+    return done
+
+
+def _work(
+    job: BucketJob,
+    options: RunOptions,
+    progress: BulkProgress,
+    *,
+    holder: str,
+    waiting: Callable[[str], None],
+    reported: Callable[[Report], None],
+    moved: Callable[[str], None],
+) -> BucketReport:
     from pcakd.stylize.engine import EngineSettings
 
     source, dest = open_places(job.source, job.dest)
+    dest = dest.encrypted(job.sse) if job.sse else dest
     EngineSettings(precision=job.precision, memory_limit=options.memory_limit)
     progress.doing("reading model and styles")
     resolved, begin = follow(job, dest, tell=moved)
@@ -202,6 +243,7 @@ class _BucketRun:
             colour=job.colour,
             create_only=job.overwrite == "fail",
             pace=None if rate is None else Paced.start(self.name, rate),
+            properties=chosen(ResultProperties, vars(job)),
         )
         return Chain(work, checkpoint._replace(student=checkpoint.student.cpu()), styles, shares, looks)
 

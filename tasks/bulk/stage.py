@@ -41,7 +41,9 @@ def stylize_stage(session: Session, **options: Any) -> BucketReport:
         StageProgress("stylize-bucket", "Stylizing") as tell,
         BulkProgress(tracker=run, tell=tell) as progress,
     ):
-        run.params({name: value for name, value in options.items() if value not in (None, (), [], "")})
+        run.params(
+            {name: value for name, value in options.items() if value not in (None, (), [], "") and name != "notify"}
+        )
         try:
             report = stylize_bucket(
                 job,
@@ -51,6 +53,7 @@ def stylize_stage(session: Session, **options: Any) -> BucketReport:
                 waiting=lambda who: session.log.info("%s", waiting_for(who, job.dest)),
                 reported=lambda report: _log_report(report, run),
                 moved=moved,
+                untold=lambda words: session.log.warning("%s", words),
             )
         except EndedEarlyError as error:
             raise FatalError(str(error)) from None  # trying again at once would come to the same limit

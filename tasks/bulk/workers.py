@@ -17,6 +17,7 @@ from typing import Any
 import pyarrow as pa
 
 from pcakd.bulk.naming import format_of
+from pcakd.bulk.properties import ResultProperties, result_properties
 from pcakd.errors import PcakdError
 from pcakd.photos.images import Photo, check_pixels, max_pixels_default, peek, read_photo
 from pcakd.photos.leftovers import is_left_out
@@ -25,6 +26,7 @@ from pcakd.photos.shrink import to_longest_side
 from pcakd.photos.write import check_writable, encode
 from pcakd.storage import LocalStorage, Storage, sha256_hex, shown
 from pcakd.storage.keys import key_of
+from pcakd.storage.properties import Properties
 from tasks.bulk.carried import (
     BlockBuilder,
     Carried,
@@ -56,6 +58,7 @@ class Work:
     model:  its name with every alias resolved, for the rows.
     create_only: leave an output alone that is there with other content.
     pace: the rate that all workers keep together; None: none.
+    properties: what results have beside their content.
     """
 
     source: Storage
@@ -74,6 +77,7 @@ class Work:
     colour: str = "srgb"
     create_only: bool = False
     pace: Paced | None = None
+    properties: ResultProperties = field(default_factory=ResultProperties)
     max_pixels: int = field(default_factory=max_pixels_default)
 
 
@@ -88,7 +92,7 @@ def fetch(table: pa.Table, work: Work) -> Iterator[pa.Table]:
         for item in items:
             if last is None or last[0].item["key"] != item["key"]:
                 head = _new(work, item)
-                last = _decoded(work, head, *reading.pop(item["key"]).result())
+                last = _decoded(work, head, reading.pop(item["key"]).result())
                 spent: Row = {}
             else:
                 spent = {
@@ -187,26 +191,37 @@ def _new(work: Work, item: dict[str, Any]) -> Head:
     return Head(item=item, row={**row, "status": "", "passing": False, "run": work.run, "model": work.model})
 
 
-def _read(work: Work, key: str, size: int) -> tuple[Row, bytes]:
-    """(what it adds to the row, the content)."""
+@dataclass(kw_only=True)
+class _Fetched:
+    """An object as it was read. row: what that adds to its items' rows; it has a status where it was not."""
+
+    row: Row
+    data: bytes = b""
+    properties: Properties | None = None
+    tags: dict[str, str] = field(default_factory=dict)
+
+
+def _read(work: Work, key: str, size: int) -> _Fetched:
     if is_left_out(key_of(key)):
-        return {"status": LEFT_OUT, "message": "no photo, by its name"}, b""
-    row: Row = {"status": ""}
-    data, info = b"", None
-    with _failures(row):
+        return _Fetched(row={"status": LEFT_OUT, "message": "no photo, by its name"})
+    fetched = _Fetched(row={"status": ""})
+    with _failures(fetched.row):
         check_bytes(size, shown(key))
         if work.pace is not None:
             work.pace.before_read(size)
-        with _timed(row, "fetch_s"):
-            data, info = work.source.read_with_info(key_of(key))
-    if info is not None:
-        row |= {"etag": info.etag, "size": info.size}
-    return row, data
+        with _timed(fetched.row, "fetch_s"):
+            fetched.data, info = work.source.read_with_info(key_of(key))
+            fetched.row |= {"etag": info.etag, "size": info.size, "version": info.version or None}
+            fetched.properties = info.properties
+            if work.properties.keep_properties == "all":
+                fetched.tags = work.source.tags(key_of(key))
+    return fetched
 
 
-def _decoded(work: Work, head: Head, fetched: Row, data: bytes) -> Carried:
-    row, key = head.row, head.item["key"]
-    row |= {"worker": _here(), **fetched}
+def _decoded(work: Work, head: Head, fetched: _Fetched) -> Carried:
+    row, key, data = head.row, head.item["key"], fetched.data
+    row |= {"worker": _here(), **fetched.row}
+    head.properties, head.tags = fetched.properties, fetched.tags
     if head.finished:
         return head, b""
     with _failures(row):
@@ -257,11 +272,16 @@ def _put(work: Work, head: Head, data: bytes) -> Row:
                 work.pace.before_write(len(data))
             with _timed(row, "put_s"):
                 key = head.item["output"]
-                if work.create_only and not work.dest.create(key, data):
+                properties, notes = result_properties(
+                    work.properties, head.properties, head.tags, same_format=_format(head) == head.content
+                )
+                if work.create_only and not work.dest.create(key, data, properties):
                     raise _ThereError(f"{shown(work.dest.uri(key))}: is there already, with other content")
                 if not work.create_only:
-                    work.dest.write(key, data)
+                    work.dest.write(key, data, properties)
             row |= {"status": OK, "sha256": sha256_hex(data), "output_size": len(data)}
+            if notes and not isinstance(work.dest, LocalStorage):
+                row["message"] = "; ".join(filter(None, [row.get("message"), *notes]))
     row["finished"] = datetime.now(UTC)
     return row
 

@@ -1,5 +1,6 @@
 """What the driver makes of the rows that come from Ray; here they come from a script."""
 
+import signal
 from collections.abc import Callable, Iterator
 from contextlib import nullcontext
 from datetime import datetime, timedelta
@@ -10,7 +11,7 @@ from pcakd.bulk import RunOptions
 from pcakd.errors import FatalError, TransientError
 from pcakd.storage import open_storage
 from tasks.bulk import driver as driver_module
-from tasks.bulk.driver import MANY_LOST, OUTAGE, BudgetError, Driver, OutageError, TooManyFailedError
+from tasks.bulk.driver import MANY_LOST, OUTAGE, BudgetError, Driver, OutageError, TerminatedError, TooManyFailedError
 from tasks.bulk.progress import BulkProgress
 from tasks.lease import SupersededError, acquire
 from tests.pcakd.bulk.made import fill, ledger, row
@@ -170,6 +171,25 @@ def test_a_budget_that_is_spent_ends_the_run_and_the_same_job_goes_on(start, mon
     driver, chain = start(20, lambda item, alone: OKAY)
     driver.work()
     assert chain.passes == [(20 - done, False)]
+    assert driver.snapshot.finish().status == {"ok": 20}
+
+
+def test_a_run_that_is_asked_to_end_keeps_its_rows_and_the_same_job_goes_on(start):
+    def answer(item, alone):
+        if number(item) == 9:
+            assert signal.getsignal(signal.SIGTERM) is not signal.SIG_DFL, "it would end this process"
+            signal.raise_signal(signal.SIGTERM)
+        return OKAY
+
+    before = signal.getsignal(signal.SIGTERM)
+    driver, _ = start(20, answer)
+    with pytest.raises(TerminatedError, match=r"asked to end \(SIGTERM\): stopped with 8 of 20 items done; the same"):
+        driver.work()
+    assert driver.snapshot.totals().ok == 8
+    assert signal.getsignal(signal.SIGTERM) is before
+    driver, chain = start(20, lambda item, alone: OKAY)
+    driver.work()
+    assert chain.passes == [(12, False)]
     assert driver.snapshot.finish().status == {"ok": 20}
 
 

@@ -7,6 +7,8 @@ import sys
 import pytest
 
 from pcakd.bulk.job import look_up
+from pcakd.bulk.ledger import Ledger
+from pcakd.bulk.notify import Notifier
 from pcakd.errors import NotFoundError, UsageError
 from pcakd.photos.images import read_photo
 from pcakd.photos.write import encode
@@ -15,6 +17,7 @@ from tasks.bulk import BucketJob, RunOptions, pipeline, stylize_bucket
 from tasks.bulk.driver import TooManyFailedError
 from tasks.bulk.workers import Stylize
 from tests.corpus import bad_photos, good_photos, jpeg, odd_photos
+from tests.pcakd.bulk.made import work
 from tests.tasks.bulk import jobs
 
 slow = pytest.mark.slow
@@ -206,3 +209,30 @@ def test_places_in_each_other_or_missing_are_refused(places):
         stylize_bucket(places.job(source=f"{places.folder}/nowhere"))
     with pytest.raises(UsageError, match="holds no objects"):
         stylize_bucket(places.job())
+
+
+def test_word_of_a_run_that_ends_goes_out_and_whether_it_arrives_changes_nothing(places, monkeypatch):
+    monkeypatch.setenv("PCAKD_NOTIFY_SECRET", "open sesame")
+    told, untold = [], []
+    monkeypatch.setattr(Notifier, "send", lambda self, message, **how: told.append(message) or "nobody was told")
+    options = RunOptions(notify="https://ops.example/bulk")
+    with pytest.raises(UsageError, match="holds no objects"):
+        stylize_bucket(places.job(), options, untold=untold.append)
+    [message] = told
+    assert (message["event"], message["exit_code"]) == ("stopped", 2)
+    assert "holds no objects" in message["error"]
+    assert message["dest"] == places.dest.uri()
+    assert untold == ["nobody was told"]
+
+    # One with nothing left to do says what there is.
+    places.put(*good_photos(3))
+    job = places.job()
+    snapshot = Ledger.open(places.dest, look_up(job)).begin(places.source)
+    work(snapshot, status=lambda item: ("truncated" if item["key"] == "good-0001.jpg" else "ok", False))
+    snapshot.finish()
+    report = stylize_bucket(job, options)
+    assert report.reused
+    message = told[-1]
+    assert (message["event"], message["exit_code"], message["reused"]) == ("finished", 3, True)
+    assert message["totals"]["status"] == {"ok": 2, "truncated": 1}
+    assert (message["job"], message["report"]) == (report.job_id, report.page)

@@ -10,6 +10,7 @@ import pytest
 from PIL import Image
 
 from pcakd.bulk.naming import output_key
+from pcakd.bulk.properties import ResultProperties
 from pcakd.bulk.schema import ITEM_SCHEMA
 from pcakd.photos.images import peek, read_photo
 from pcakd.photos.shrink import to_longest_side
@@ -264,3 +265,44 @@ def test_every_kind_in_every_format_is_written_whole_or_refused_for_good(work, s
             continue
         assert row["status"] == "ok", row["message"]
         check_opened(kind, work.dest.read(row["output"]), format)
+
+
+@pytest.mark.parametrize("server", ["s3_server", pytest.param("ceph", marks=pytest.mark.slow)])
+def test_a_result_on_s3_has_its_objects_properties_and_its_row_the_version_that_was_read(
+    work, stylize, request, server
+):
+    # moto knows storage classes and encryption; Ceph, which is strict, has one class and no keys here.
+    found = request.getfixturevalue(server)
+    with pytest.MonkeyPatch.context() as patch:
+        for name, text in found.environment().items():
+            patch.setenv(name, text)
+        bucket, client = found.new_bucket(), found.client()
+        client.put_bucket_versioning(Bucket=bucket, VersioningConfiguration={"Status": "Enabled"})
+        kept = {"ContentType": "image/jpeg", "CacheControl": "max-age=60", "ContentLanguage": "de"}
+        kept |= {"ContentDisposition": 'inline; filename="a.jpg"', "Metadata": {"album": "summer"}}
+        data = encode(photograph(3), "JPEG")
+        version = client.put_object(Bucket=bucket, Key="in/a.jpg", Body=data, Tagging="team=a", **kept)["VersionId"]
+        given = {"storage_class": "STANDARD_IA", "sse": "AES256"} if server == "s3_server" else {}
+        how = ResultProperties(keep_properties="all", tags=("made=pcakd",), **given)
+        places = {"source": open_storage(f"s3://{bucket}/in"), "dest": open_storage(f"s3://{bucket}/out")}
+        stylize.work = work = replace(work, properties=how, **places)
+        [row] = [
+            row
+            for block in fetch(table(("a.jpg", len(data))), work)
+            for done in stylize(block)
+            for row in unpack_rows(store(done, work))
+        ]
+        assert (row["status"], row["version"], row.get("message")) == ("ok", version, None)
+        answer = client.head_object(Bucket=bucket, Key=f"out/{row['output']}")
+        tags = client.get_object_tagging(Bucket=bucket, Key=f"out/{row['output']}")["TagSet"]
+    assert row["output"].endswith(".png"), "another format: what names that is not kept"
+    assert (answer["ContentType"], answer["CacheControl"], answer["ContentLanguage"]) == (
+        "image/png",
+        "max-age=60",
+        "de",
+    )
+    assert "ContentDisposition" not in answer
+    assert (answer["Metadata"]["album"], answer["Metadata"]["pcakd-sha256"]) == ("summer", row["sha256"])
+    assert {tag["Key"]: tag["Value"] for tag in tags} == {"team": "a", "made": "pcakd"}
+    if given:
+        assert (answer["StorageClass"], answer["ServerSideEncryption"]) == ("STANDARD_IA", "AES256")
