@@ -24,7 +24,8 @@ class StylizeOptions:
     transform: Transform = "zca"
     """How each level's features take the style's statistics."""
     balance: Annotated[float, Bounds(0, 1)] = 1.0
-    """Of lsft alone: 0 holds the content, 1 is after the style alone. Unlike a lower strength it gives content back."""
+    """Of lsft alone: 0 holds the content, 1 is after the style alone. With render full it gives content back, which a
+    lower strength does not."""
     strength: Annotated[float, Bounds(0, 1)] = 1.0
     """1: the full style. 0: the content as it is, where a look is applied; encoded and decoded, with render full."""
     smoothing: Smoothing = "guided"
