@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import NamedTuple
 
 import click
+import pytest
 
 from pcakd.student.checkpoint import save_checkpoint
 from tests.command import pcakd
@@ -128,6 +129,7 @@ def assert_options(program: Path, words: list[str]) -> None:
         assert option == "--help" or f'"{option.partition("=")[0]}"' in text, option
 
 
+@pytest.mark.slow
 def test_the_commands_that_take_photos_alone_are_run_as_they_are_printed(tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
     for folder in ("album", "photos"):

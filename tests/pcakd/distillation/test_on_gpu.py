@@ -46,7 +46,7 @@ def parameters_may_be_without_data():
     torch.__future__.set_overwrite_module_params_on_conversion(before)
 
 
-@pytest.mark.parametrize("name", ["vgg-gpu", "mobilenet-gpu"])
+@pytest.mark.parametrize("name", ["vgg-gpu", pytest.param("mobilenet-gpu", marks=pytest.mark.slow)])
 def test_a_step_s_losses_are_computed_on_the_gpu_and_never_waited_for(name, parameters_may_be_without_data):
     recipe = replace(load_recipe(name), batch=4, graded_photos=2, teacher_photos=2, style_photos=2)
     spec = StudentSpec.default(recipe.backbone)

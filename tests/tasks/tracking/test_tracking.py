@@ -117,6 +117,7 @@ def test_with_mlflow_away_the_work_goes_on_and_the_next_process_sends_what_was_k
     assert not list(away.journals.iterdir())
 
 
+@pytest.mark.slow
 def test_an_mlflow_that_takes_calls_and_answers_none_holds_no_work_up_and_is_told(
     settings, tmp_path, caplog, monkeypatch
 ):
