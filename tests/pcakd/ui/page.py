@@ -25,9 +25,10 @@ DEADLINE_S = 90.0
 def serving(*words: object, **environment: str) -> Iterator[str]:
     """The page; its address. It ends with its temporary folder, or the test fails."""
     port, temporary = free_port(), Path(tempfile.mkdtemp(prefix="pcakd-page-"))
+    # With as many threads as the commands that its results are held to: sums depend on the order of their parts.
     process = subprocess.Popen(
         [sys.executable, "-m", "flows.cli", "ui", "--port", str(port), *map(str, words)],
-        env=os.environ | {"PYTHONPATH": str(ROOT), "OMP_NUM_THREADS": "2", "TMPDIR": str(temporary)} | environment,
+        env=os.environ | {"PYTHONPATH": str(ROOT), "TMPDIR": str(temporary)} | environment,
         stdout=subprocess.PIPE,
         stderr=subprocess.STDOUT,
         text=True,
