@@ -13,10 +13,6 @@ from tasks.cluster.attach import ray_cluster
 from tasks.settings import Settings
 from tasks.tracking import Tracker, open_tracker
 
-# Python's end looks through all that PyTorch, Ray and MLflow have in memory for what refers to itself, several times:
-# 5 s of CPU, of the 30 s after which Prefect kills a run that was cancelled. The process's end frees it anyhow.
-atexit.register(gc.freeze)
-
 
 class Session:
     """One flow run. Not to be shared between threads that start stages at once."""
@@ -43,13 +39,28 @@ def open_session(flow: str, *, workspace: str | None = None) -> Iterator[Session
     settings = Settings.read(workspace=workspace)
     open_storage(settings.workspace)
     run_id, run_name, log = _prefect_run()
-    with ExitStack() as stack:
+    with _quick_end_where_ended(), ExitStack() as stack:
         stack.enter_context(_tracking_address(settings.tracking_uri))
         names = {"flow_run_name": run_name} if run_name else {}
         tracker = stack.enter_context(open_tracker(settings, flow, flow=flow, flow_run=run_id or "none", **names))
         holder = f"flow run {run_name}" if run_name else f"a {flow} without Prefect"
         log.info("workspace %s", settings.workspace)
         yield Session(settings, tracker, holder, log, stack)
+
+
+@contextmanager
+def _quick_end_where_ended() -> Iterator[None]:
+    """Let a process whose run is cancelled or interrupted end soon.
+
+    Python's end looks through all that PyTorch, Ray and MLflow have in memory for what refers to itself, several times:
+    5 s of CPU, of the 30 s after which Prefect kills a run that was cancelled. The process's end frees it anyhow.
+    """
+    try:
+        yield
+    except BaseException as error:
+        if not isinstance(error, Exception):
+            atexit.register(gc.freeze)
+        raise
 
 
 @contextmanager
