@@ -26,7 +26,7 @@ PAIRS_COLUMNS = {"ssim": "SSIM", "edge_ssim": "edge SSIM", "gram": "Gram", "mome
 def color_matcher(content: np.ndarray, style: np.ndarray) -> np.ndarray:
     """The default method of the package color-matcher (GPL-3.0; installed for this comparison alone)."""
     result = ColorMatcher().transfer(src=content, ref=style)
-    return np.asarray(result).clip(0, 255).round().astype(np.uint8)
+    return np.asarray(result).real.clip(0, 255).round().astype(np.uint8)
 
 
 def methods(against: list[str]) -> list[Method]:
