@@ -174,16 +174,6 @@ def filtering(device: torch.device, plan: Plan) -> Check:
     return Check(name="guided filter from the CPU's, grey levels", value=float(difference), bound=1)
 
 
-class Progress:
-    """Says on standard error what comes next, and when."""
-
-    def __init__(self, started: float) -> None:
-        self.started = started
-
-    def __call__(self, what: str) -> None:
-        print(f"{time.monotonic() - self.started:6.1f} s  {what}", file=sys.stderr, flush=True)
-
-
 def write(record: dict, checks: list[Check], folder: Path) -> str:
     """gpu-check.json and gpu-check.md; the latter's text."""
     folder.mkdir(parents=True, exist_ok=True)
@@ -222,7 +212,10 @@ def main(words: list[str] | None = None) -> int:
         sizes = tuple(tuple(map(int, size.split("x"))) for size in arguments.sizes.split(","))
         plan = plan.at(sizes)  # type: ignore[arg-type]
     started, models = time.monotonic(), arguments.models.split(",")
-    say = Progress(started)
+
+    def say(what: str) -> None:
+        print(f"{time.monotonic() - started:6.1f} s  {what}", file=sys.stderr, flush=True)
+
     say("guided filter")
     checks: list[Check] = [filtering(device, plan)]
     for model in models:

@@ -12,7 +12,7 @@ import torch
 from torch import Tensor
 
 from pcakd.distillation.data import Crops, PhotoSet, as_floats
-from pcakd.distillation.grading import apply_grades, draw_grades
+from pcakd.distillation.grading import NUMBERS, apply_grades, draw_grades
 from pcakd.distillation.objective import Batch
 from pcakd.distillation.recipe import Recipe
 from pcakd.distillation.workers import Workers
@@ -24,7 +24,7 @@ AHEAD = 4
 
 
 class Drawn(NamedTuple):
-    """One worker's part of a step, as it is decoded: pictures uint8 N×S×S×3, grades N×15 (see `draw_grades`)."""
+    """One worker's part of a step, as it is decoded: pictures uint8 N×S×S×3, grades as `draw_grades` gives them."""
 
     photos: Tensor
     grades: Tensor  # of the last so many photos
@@ -86,11 +86,11 @@ class Batches:
         style_grades = [self._grade(step, recipe.batch + of_pairs[i]) for i in graded_styles]
         return Drawn(
             photos=self.crops.batch8(step, rows, recipe.batch),
-            grades=torch.cat([torch.zeros(0, 15), *grades]),
+            grades=torch.cat([torch.zeros(0, NUMBERS), *grades]),
             contents=self.contents.batch8(turn, of_pairs, pairs) if of_pairs else None,
             styles=self.styles.batch8(turn, of_pairs, pairs) if of_pairs else None,
             graded_styles=graded_styles,
-            style_grades=torch.cat([torch.zeros(0, 15), *style_grades]),
+            style_grades=torch.cat([torch.zeros(0, NUMBERS), *style_grades]),
             pairs=pairs,
         )
 
@@ -118,6 +118,6 @@ class Batches:
         return as_floats(pictures.to(self.device, non_blocking=True))
 
     def _grade(self, step: int, row: int) -> Tensor:
-        """The numbers of the grade of a row of a step's whole batch: 1×15."""
+        """The numbers of the grade of a row of a step's whole batch, as `draw_grades` gives them."""
         generator = torch.Generator().manual_seed((self.recipe.seed * 1_000_003 + step) * 4096 + row)
         return draw_grades(1, generator)

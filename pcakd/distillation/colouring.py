@@ -17,11 +17,11 @@ SMALLEST = 1e-3
 """Root of the smallest eigenvalue, as a share of the matrix's norm, for which products converge the soonest."""
 
 
-PIECE = 1024
-"""Positions that are summed together on a GPU."""
+TOGETHER = 1024
+"""Positions that are summed at once on a GPU."""
 
 
-class StyleStatistics(NamedTuple):
+class Colouring(NamedTuple):
     """What features are coloured with, photo by photo."""
 
     mean: Tensor  # N×C×1
@@ -29,7 +29,7 @@ class StyleStatistics(NamedTuple):
 
 
 @torch.no_grad()
-def style_statistics(features: Sequence[Tensor]) -> list[StyleStatistics]:
+def colourings(features: Sequence[Tensor]) -> list[Colouring]:
     """Of each level's features N×C×H×W; at least fp32, without gradients."""
     with torch.autocast(features[0].device.type, enabled=False):
         moments = [_moments(x.float() if x.dtype == torch.bfloat16 else x) for x in features]
@@ -46,10 +46,10 @@ def style_statistics(features: Sequence[Tensor]) -> list[StyleStatistics]:
                 block[:, : covariance.shape[-1], : covariance.shape[-1]] = covariance
             whole = product_roots(blocks)[0]
             roots = [root[:, : c.shape[-1], : c.shape[-1]].to(c) for root, c in zip(whole, covariances, strict=True)]
-    return [StyleStatistics(mean, root) for (mean, _, _), root in zip(moments, roots, strict=True)]
+    return [Colouring(mean, root) for (mean, _, _), root in zip(moments, roots, strict=True)]
 
 
-def match_statistics(x: Tensor, style: StyleStatistics) -> Tensor:
+def match_statistics(x: Tensor, style: Colouring) -> Tensor:
     """Features x N×C×H×W with a style's means and covariances, photo by photo; at least fp32.
 
     ZCA as in `pcakd.stylize.transforms`, same regularisation; gradients flow into x, through its statistics too.
@@ -72,11 +72,11 @@ def _moments(x: Tensor) -> tuple[Tensor, Tensor, Tensor]:
 def channel_products(flat: Tensor) -> Tensor:
     """F·Fᵀ of features N×C×P: N×C×C."""
     count, channels, positions = flat.shape
-    if not flat.is_cuda or positions % PIECE:
+    if not flat.is_cuda or positions % TOGETHER:
         return flat @ flat.mT
-    # A GPU gives one sum over many positions to few of its processors; pieces go to all of them.
-    pieces = flat.unflatten(2, (-1, PIECE)).transpose(1, 2).reshape(-1, channels, PIECE)
-    return (pieces @ pieces.mT).view(count, -1, channels, channels).sum(1)
+    # A GPU gives one sum over many positions to few of its processors; several go to all of them.
+    several = flat.unflatten(2, (-1, TOGETHER)).transpose(1, 2).reshape(-1, channels, TOGETHER)
+    return (several @ several.mT).view(count, -1, channels, channels).sum(1)
 
 
 class InverseRoot(torch.autograd.Function):

@@ -8,7 +8,7 @@ from torch import Tensor
 from torch.nn import functional as F
 
 from pcakd.distillation.colouring import channel_products
-from pcakd.stylize.smoothing import EPSILON, RADIUS
+from pcakd.stylize.smoothing import EPSILON, RADIUS, adjugate
 
 LUMA = (0.2125, 0.7154, 0.0721)
 """Weights of red, green and blue in luminance, as `pcakd.evaluation` has them."""
@@ -55,13 +55,11 @@ def guided(source: Tensor, guide: Tensor) -> Tensor:
 
 
 def _inverse(covariance: Tensor, ridge: float) -> Tensor:
-    """(Σ + ridge·I)⁻¹ of symmetric matrices N×3×3×H×W, one for each pixel, by the adjugate."""
+    """(Σ + ridge·I)⁻¹ of symmetric matrices N×3×3×H×W, one for each pixel."""
     rr, rg, rb, gg, gb, bb = (
         covariance[:, i, j] + ridge * (i == j) for i, j in ((0, 0), (0, 1), (0, 2), (1, 1), (1, 2), (2, 2))
     )
-    i_rr, i_rg, i_rb = gg * bb - gb * gb, gb * rb - rg * bb, rg * gb - gg * rb
-    i_gg, i_gb, i_bb = rr * bb - rb * rb, rb * rg - rr * gb, rr * gg - rg * rg
-    determinant = rr * i_rr + rg * i_rg + rb * i_rb
+    (i_rr, i_rg, i_rb, i_gg, i_gb, i_bb), determinant = adjugate(rr, rg, rb, gg, gb, bb)
     whole = torch.stack([i_rr, i_rg, i_rb, i_rg, i_gg, i_gb, i_rb, i_gb, i_bb], 1) / determinant[:, None]
     return whole.unflatten(1, (3, 3))
 

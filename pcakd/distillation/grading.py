@@ -7,10 +7,12 @@ LUMA = (0.299, 0.587, 0.114)
 DRAWN = (3, 1, 3, 1, 1, 3, 3)
 """Numbers of a grade, in the order in which they are drawn: gains, gamma, gamma of each channel, saturation, contrast,
 tint of the shadows, tint of the lights."""
+NUMBERS = sum(DRAWN)
+"""Of one grade."""
 
 
 def draw_grades(count: int, generator: torch.Generator) -> Tensor:
-    """The numbers of `count` grades, count×15 in [0, 1)."""
+    """The numbers of `count` grades, count×`NUMBERS` in [0, 1)."""
     return torch.cat([torch.rand(count, channels, generator=generator) for channels in DRAWN], 1)
 
 

@@ -22,7 +22,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from pcakd.distillation.colouring import match_statistics, style_statistics
+from pcakd.distillation.colouring import colourings, match_statistics
 from pcakd.distillation.differentiable import guided, luminance_ssim, style_loss
 from pcakd.distillation.recipe import Recipe
 from pcakd.distillation.whitening import shared_weights
@@ -129,11 +129,11 @@ class Objective(nn.Module):
                 with torch.no_grad():
                     grades = self._encode(graded, top)[0]
                 wanted = [torch.cat([f[:clean], s]) for f, s in zip(wanted, grades, strict=True)]
-                looks = style_statistics(grades)
+                goals = colourings(grades)
             x = features[top]
             for level in range(top, -1, -1):
                 if len(graded):
-                    matched = match_statistics(x[clean:], looks[level])
+                    matched = match_statistics(x[clean:], goals[level])
                     x = torch.cat([wide(x[:clean]), matched])
                 x = self.student.decode_block(level, x, residuals[level])
                 if level and level in self.levels and recipe.feature:
@@ -184,10 +184,10 @@ class Objective(nn.Module):
         top = LEVELS - 1
         features, residuals = self._encode(contents, top)
         with torch.no_grad():
-            looks = style_statistics(self._encode(styles, top)[0])
+            goals = colourings(self._encode(styles, top)[0])
         x = features[top]
         for level in range(top, -1, -1):
-            x = self.student.decode_block(level, match_statistics(x, looks[level]), residuals[level])
+            x = self.student.decode_block(level, match_statistics(x, goals[level]), residuals[level])
         with torch.autocast(contents.device.type, enabled=False):
             return guided(wide(x).clamp(0, 1), contents)
 

@@ -5,7 +5,7 @@ import torch
 from torch import Tensor
 from torch.nn import functional as F
 
-from pcakd.distillation.colouring import match_statistics, style_statistics
+from pcakd.distillation.colouring import colourings, match_statistics
 from pcakd.distillation.data import PhotoSet
 from pcakd.distillation.grading import random_grade
 from pcakd.distillation.recipe import Recipe
@@ -68,7 +68,7 @@ def reconstruction(student: Student, photo: Tensor) -> float:
 
 def transferred(student: Student, content: Tensor, style: Tensor) -> Tensor:
     """Content 1×3×H×W with the style's statistics at all levels (ZCA), no smoothing, unclipped."""
-    encoded, styles = student.encode(content), style_statistics(student.encode(style).features)
+    encoded, styles = student.encode(content), colourings(student.encode(style).features)
     x = encoded.features[-1]
     for level in reversed(range(LEVELS)):
         x = student.decode_block(level, match_statistics(x, styles[level]), encoded.residuals[level])

@@ -12,7 +12,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from pcakd.photos.outcomes import DUPLICATE, OK, RETRIED
-from pcakd.shards.pieces import Piece, Row, among, changed, pairs
+from pcakd.shards.beside import Row, Stretch, among, changed, pairs
 from pcakd.storage import ObjectInfo, Storage
 from pcakd.storage.keys import key_of
 
@@ -62,7 +62,7 @@ class Delta:
         return same and row["status"] == OK and bool(row.get("source_sha256"))
 
 
-def find_delta(source: Storage, cut: Iterable[Piece], *, retry: bool = False) -> Delta:
+def find_delta(source: Storage, cut: Iterable[Stretch], *, retry: bool = False) -> Delta:
     """What a listing changes in a dataset. cut: both, with the columns `COMPARED`. retry: what failed and may pass
     counts as changed."""
 
@@ -105,7 +105,7 @@ class Settled:
         self.dropped.setdefault(row["shard"], set()).add(row["key"])
 
 
-def settle(source: Storage, cut: Iterable[Piece], fetched: dict[str, str], contents: dict[str, str]) -> Settled:
+def settle(source: Storage, cut: Iterable[Stretch], fetched: dict[str, str], contents: dict[str, str]) -> Settled:
     """Hold older photos against fetched ones. As in a dataset that is made at once, of the same pictures the one with
     the first key counts, whichever came earlier.
 

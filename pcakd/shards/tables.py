@@ -7,7 +7,7 @@ from typing import Any
 
 import pyarrow as pa
 
-from pcakd.shards.pieces import entry_of
+from pcakd.shards.beside import entry_of
 from pcakd.shards.schema import LISTING_SCHEMA, SHARD_SCHEMA
 from pcakd.storage import ObjectInfo, Storage
 from pcakd.storage.keys import text

@@ -194,12 +194,11 @@ class Driver:
     def _check_end(self) -> None:
         state, seconds = self.state, time.monotonic() - self._started
         spent = self.options.spent(seconds=seconds, bytes_out=state.bytes_out, now=datetime.now().time())
-        why = "asked to end (SIGTERM)" if self._termination.asked else spent
-        if why:
-            raise (BudgetError if why == spent else TerminatedError)(
-                f"{why}: stopped with {state.done:,} of {self.snapshot.item_count:,} items done; "
-                "the same command goes on"
-            )
+        stopped = f"stopped with {state.done:,} of {self.snapshot.item_count:,} items done; the same command goes on"
+        if self._termination.asked:
+            raise TerminatedError(f"asked to end (SIGTERM): {stopped}")
+        if spent:
+            raise BudgetError(f"{spent}: {stopped}")
 
     def _take(self, rows: list[Row], alone: bool) -> None:
         from tasks.bulk.workers import STOP

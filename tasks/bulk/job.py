@@ -88,8 +88,10 @@ def stylize_bucket(
         reported(report)
 
     def send(longest_s: float = LONGEST_S, **end: Any) -> None:
+        if word is None:
+            return
         message = word_of_end(job, seconds=time.monotonic() - began, **end)
-        if word is not None and (why := word.send(message, longest_s=longest_s)):
+        if why := word.send(message, longest_s=longest_s):
             untold(why)
 
     word, began = Notifier.to(options.notify), time.monotonic()

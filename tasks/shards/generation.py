@@ -25,10 +25,10 @@ import pyarrow as pa
 
 from pcakd.errors import AccessError, FatalError, TransientError, UsageError
 from pcakd.photos.outcomes import OK, RETRIED
+from pcakd.shards.beside import Stretch, pairs, stretches
 from pcakd.shards.changes import COMPARED, SETTLED, Delta, Settled, find_delta, settle
 from pcakd.shards.config import FORMAT, ShardConfig
 from pcakd.shards.dataset import ROOT, ShardDataset, ShardInfo, generation_name
-from pcakd.shards.pieces import Piece, pairs, pieces
 from pcakd.shards.plan import Part, Photos, cut_into_parts, first_of_each, lay_into_shards
 from pcakd.shards.schema import OBJECTS_SCHEMA, SPLITS
 from pcakd.shards.tables import listing_digest, listing_tables, read_listing, write_listing
@@ -128,10 +128,10 @@ class Generation:
     def _listing(self) -> Iterator[ObjectInfo]:
         return read_listing(self.work, LISTING)
 
-    def _beside(self, columns: Sequence[str] | None = None) -> Iterator[Piece]:
+    def _beside(self, columns: Sequence[str] | None = None) -> Iterator[Stretch]:
         """The listing beside the generation before; columns: of its objects table, None: all."""
         assert self.base is not None
-        return pieces(listing_tables(self.work, LISTING), self.base.objects(columns))
+        return stretches(listing_tables(self.work, LISTING), self.base.objects(columns))
 
     def _interrupted(self) -> dict[str, Any] | None:
         """The record of an interrupted run of the same generation; None where there is none."""

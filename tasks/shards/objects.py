@@ -12,8 +12,8 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from pcakd.photos.outcomes import DUPLICATE, OK
+from pcakd.shards.beside import Row, Stretch, among
 from pcakd.shards.changes import Settled
-from pcakd.shards.pieces import Piece, Row, among
 from pcakd.shards.plan import part_name
 from pcakd.shards.report import ObjectCounts
 from pcakd.shards.schema import LISTING_SCHEMA, OBJECTS_SCHEMA
@@ -56,7 +56,7 @@ def write_objects(
     key: str,
     outcomes: Iterable[pa.Table],
     homes: Homes,
-    cut: Iterable[Piece] | None,
+    cut: Iterable[Stretch] | None,
 ) -> tuple[dict[str, Any], str]:
     """Write the table; (counts, SHA-256 of the file).
 
@@ -120,7 +120,7 @@ def _groups(tables: Iterable[pa.Table]) -> Iterator[pa.Table]:
         yield pa.concat_tables(waiting).combine_chunks()
 
 
-def _merged(cut: Iterable[Piece], fetched: Iterator[Row], homes: Homes) -> Iterator[pa.Table]:
+def _merged(cut: Iterable[Stretch], fetched: Iterator[Row], homes: Homes) -> Iterator[pa.Table]:
     """Rows of all that is listed, in order: those of what was fetched, and for the rest those of before."""
     following = next(fetched, None)
     for listed, older in cut:

@@ -3,11 +3,11 @@
 import torch
 from torch import Tensor
 
-from pcakd.stylize.smoothing.plain import EPSILON, RADIUS, box_mean, guided_filter
+from pcakd.stylize.smoothing.plain import EPSILON, RADIUS, adjugate, box_mean, guided_filter
 from pcakd.stylize.smoothing.running import filter_pixels
 from pcakd.stylize.strips import cut
 
-__all__ = ["EPSILON", "RADIUS", "box_mean", "filter_pixels", "guided_filter", "smooth_pixels"]
+__all__ = ["EPSILON", "RADIUS", "adjugate", "box_mean", "filter_pixels", "guided_filter", "smooth_pixels"]
 
 _STRIP_PIXELS = 1 << 22
 

@@ -49,10 +49,7 @@ def guided_filter(guide: Tensor, source: Tensor, *, radius: int = RADIUS, epsilo
         box_mean(guide[i : i + 1] * guide[j : j + 1], radius)[0] - mean_guide[i] * mean_guide[j] for i, j in pairs
     )
     rr, gg, bb = rr + epsilon, gg + epsilon, bb + epsilon
-    # Inverse of the symmetric 3×3 covariance by its adjugate, one for each pixel.
-    i_rr, i_rg, i_rb = gg * bb - gb * gb, gb * rb - rg * bb, rg * gb - gg * rb
-    i_gg, i_gb, i_bb = rr * bb - rb * rb, rb * rg - rr * gb, rr * gg - rg * rg
-    determinant = rr * i_rr + rg * i_rg + rb * i_rb
+    (i_rr, i_rg, i_rb, i_gg, i_gb, i_bb), determinant = adjugate(rr, rg, rb, gg, gb, bb)
     out = torch.empty_like(source)
     for c in range(source.shape[0]):
         # Covariance of each guide channel with this source channel.
@@ -67,3 +64,13 @@ def guided_filter(guide: Tensor, source: Tensor, *, radius: int = RADIUS, epsilo
         offset = mean_source[c] - (slope * mean_guide).sum(0)
         out[c] = (box_mean(slope, radius) * guide).sum(0) + box_mean(offset[None], radius)[0]
     return out
+
+
+def adjugate(
+    rr: Tensor, rg: Tensor, rb: Tensor, gg: Tensor, gb: Tensor, bb: Tensor
+) -> tuple[tuple[Tensor, Tensor, Tensor, Tensor, Tensor, Tensor], Tensor]:
+    """Of symmetric 3×3 matrices, one for each pixel, given by their upper triangles: those of what is the inverse once
+    it is divided by the determinant, and the determinant."""
+    i_rr, i_rg, i_rb = gg * bb - gb * gb, gb * rb - rg * bb, rg * gb - gg * rb
+    i_gg, i_gb, i_bb = rr * bb - rb * rb, rb * rg - rr * gb, rr * gg - rg * rg
+    return (i_rr, i_rg, i_rb, i_gg, i_gb, i_bb), rr * i_rr + rg * i_rg + rb * i_rb

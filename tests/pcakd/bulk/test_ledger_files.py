@@ -1,22 +1,30 @@
 """Where a ledger lies, what it removes, and what its destination takes for one name."""
 
 from contextlib import nullcontext
+from pathlib import Path
 
 import pytest
 
 from pcakd.bulk import Ledger
+from pcakd.bulk.ledger import Snapshot
 from pcakd.errors import UsageError
 from pcakd.storage import LocalStorage, open_storage
 from tests.pcakd.bulk.made import KilledError, MortalStorage, fill, ledger, resolved, work
 from tests.pcakd.bulk.test_ledger import PART, run_whole
 
 
-def test_a_ledger_lies_where_other_versions_look_for_it(tmp_path):
-    source = fill(tmp_path / "in", 3)
-    book = ledger(source, tmp_path / "out")
+def finished(folder: Path, count: int) -> tuple[Path, Ledger, Snapshot]:
+    """(so many objects, a ledger of them, its first snapshot, which is finished)."""
+    source = fill(folder / "in", count)
+    book = ledger(source, folder / "out")
     snapshot = book.begin(open_storage(source), part_items=PART)
     work(snapshot)
     snapshot.finish()
+    return source, book, snapshot
+
+
+def test_a_ledger_lies_where_other_versions_look_for_it(tmp_path):
+    _, book, snapshot = finished(tmp_path, 3)
     parts = [f"{part:05d}" for part in range(2)]
     kept = {f"{kind}/{part}.parquet" for kind in ("items", "final") for part in parts}
     kept |= {f"rows/00000/run-{number:06d}.parquet" for number in (1, 2)} | {"rows/00001/run-000003.parquet"}
@@ -29,11 +37,7 @@ def test_a_ledger_lies_where_other_versions_look_for_it(tmp_path):
 
 
 def test_a_snapshot_says_what_it_is_a_listing_of(tmp_path):
-    source = fill(tmp_path / "in", 5)
-    book = ledger(source, tmp_path / "out")
-    first = book.begin(open_storage(source), part_items=PART)
-    work(first)
-    first.finish()
+    source, book, first = finished(tmp_path, 5)
     (source / "0000.jpg").unlink()
     second = book.begin(open_storage(source), part_items=PART)
     parts = [(4, 2), (4, 2), (2, 1)], [(4, 2), (4, 2)]  # items and objects

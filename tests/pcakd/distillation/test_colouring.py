@@ -8,10 +8,10 @@ from hypothesis import strategies as st
 
 from pcakd.distillation.colouring import (
     InverseRoot,
+    colourings,
     match_statistics,
     product_lyapunov,
     product_roots,
-    style_statistics,
 )
 from pcakd.stylize.transforms import transform_map
 from tests.reference.statistics import feature_statistics
@@ -21,7 +21,7 @@ def test_matching_is_the_product_s_own_whitening_and_colouring():
     torch.manual_seed(0)
     x, style = torch.randn(1, 5, 12, 9) * 3, torch.randn(1, 5, 8, 8) @ torch.randn(8, 8) + 2
     wanted = transform_map("zca", feature_statistics(x), feature_statistics(style)).apply(x)
-    torch.testing.assert_close(match_statistics(x, style_statistics([style])[0]), wanted, atol=1e-4, rtol=1e-4)
+    torch.testing.assert_close(match_statistics(x, colourings([style])[0]), wanted, atol=1e-4, rtol=1e-4)
 
 
 @given(seed=st.integers(0, 10_000), size=st.integers(1, 6), equal=st.booleans())

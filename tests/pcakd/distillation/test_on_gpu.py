@@ -4,7 +4,9 @@ What is not on the device, or makes the host wait for it, shows; what is compute
 """
 
 import traceback
+from contextlib import closing, nullcontext
 from dataclasses import replace
+from types import SimpleNamespace
 
 import pytest
 import torch
@@ -12,10 +14,13 @@ from torch._subclasses.fake_tensor import FakeTensorMode
 from torch.utils._python_dispatch import TorchDispatchMode
 
 from benchmarks.gpu_speed import random_teacher
+from pcakd.distillation import batches, captured
 from pcakd.distillation.objective import Batch, Objective
 from pcakd.distillation.recipe import load_recipe
 from pcakd.distillation.whitening import whiten
+from pcakd.distillation.workers import Workers
 from pcakd.student.network import Student, StudentSpec
+from tests.pcakd.distillation import parts
 
 
 class Waits(TorchDispatchMode):
@@ -67,3 +72,63 @@ def test_a_step_s_losses_are_computed_on_the_gpu_and_never_waited_for(name, para
             # Constants are brought there once.
             once = {"aten._to_copy.default in _box", "aten._to_copy.default in _luma"}
             assert set(waits.places) <= (set() if turn else once)
+
+
+@pytest.fixture
+def one_stream(monkeypatch):
+    """Streams of a GPU, on a machine without one."""
+    stream = SimpleNamespace(wait_stream=lambda other: None)
+    monkeypatch.setattr(torch.cuda, "Stream", lambda: stream)
+    monkeypatch.setattr(torch.cuda, "current_stream", lambda: stream)
+    monkeypatch.setattr(torch.cuda, "stream", lambda stream: nullcontext())
+
+
+def a_batch(photos: int) -> Batch:
+    return Batch(photos=torch.zeros(photos, 3, 4, 4), graded=torch.zeros(0, 3, 4, 4), teacher_photos=1)
+
+
+def test_a_step_is_captured_once_it_is_warm_for_each_shape_of_batch(one_stream, monkeypatch):
+    done: list[str] = []
+
+    class Graph:
+        def __init__(self, work, batch):
+            done.append("captured")
+
+        def __call__(self, batch):
+            done.append(f"replayed {len(batch.photos)}")
+            return {}
+
+    monkeypatch.setattr(captured, "_Captured", Graph)
+    steps = captured.CapturedSteps(lambda batch: done.append(f"done {len(batch.photos)}") or {})
+    for photos in (2, 3, 2, 2, 2, 2, 3):
+        steps(a_batch(photos))
+    assert done == ["done 2", "done 3", "done 2", "done 2", "captured", "replayed 2", "replayed 2", "done 3"]
+
+
+def test_a_step_that_cannot_be_captured_is_done_as_it_is_and_told_once(one_stream, monkeypatch, caplog):
+    def refuse(work, batch):
+        raise RuntimeError("operation not permitted when stream is capturing\nand more")
+
+    monkeypatch.setattr(captured, "_Captured", refuse)
+    done: list[int] = []
+    steps = captured.CapturedSteps(lambda batch: done.append(len(batch.photos)) or {})
+    for photos in (2, 2, 2, 2, 2, 3, 3, 3, 3):
+        steps(a_batch(photos))
+    assert len(done) == 9
+    [line] = caplog.messages
+    assert line == "training goes on without CUDA graphs: operation not permitted when stream is capturing"
+
+
+def test_what_is_drawn_ahead_is_what_is_drawn_in_time_and_no_step_is_drawn_beyond_the_last(monkeypatch):
+    monkeypatch.setattr(batches.Drawn, "pinned", lambda drawn: drawn)  # a machine without a GPU has no such memory
+    recipe = parts.recipe(pair_steps=(0, 0, 0, 0), joint_steps=6, graded_photos=1, style_photos=2, style_every=2)
+    found = batches.Batches(recipe, parts.photos(5), Workers(), torch.device("cpu"))
+    drawn: list[int] = []
+    in_time = found.draw
+    monkeypatch.setattr(found, "draw", lambda step: drawn.append(step) or in_time(step))
+    with closing(found):
+        for step in (0, 1, 4, 5):  # a resumed run begins later
+            ahead = found._ahead(step)
+            for ours, theirs in zip(ahead, in_time(step), strict=True):
+                assert torch.equal(ours, theirs) if isinstance(ours, torch.Tensor) else ours == theirs
+    assert sorted(drawn) == list(range(6))

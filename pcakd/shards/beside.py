@@ -1,7 +1,7 @@
 """A listing beside the objects table of the generation before, as tables: of millions of objects the few that matter
 become rows of Python, the rest stays in columns.
 
-    for entry, row in pairs(pieces(listing, objects), wanted):
+    for entry, row in pairs(stretches(listing, objects), wanted):
         ...
 
 Both are in the order of the keys, and both stream.
@@ -18,7 +18,7 @@ from pcakd.storage.keys import key_of
 
 Row = dict[str, Any]
 """Of the objects table."""
-Piece = tuple[pa.Table | None, pa.Table | None]
+Stretch = tuple[pa.Table | None, pa.Table | None]
 """Rows of a listing, and of an objects table, of the same keys; None for objects that the other alone has."""
 Pair = tuple[ObjectInfo | None, Row | None]
 """(entry, its row), (new entry, None), (None, row of an object that has gone)."""
@@ -26,8 +26,8 @@ Wanted = Callable[[pa.Table, pa.Table], pa.ChunkedArray]
 """Of listed objects and their rows: which of them matter."""
 
 
-def pieces(listing: Iterable[pa.Table], objects: Iterable[pa.Table]) -> Iterator[Piece]:
-    """Cut a listing (LISTING_SCHEMA) and an objects table into pieces that belong together."""
+def stretches(listing: Iterable[pa.Table], objects: Iterable[pa.Table]) -> Iterator[Stretch]:
+    """Cut a listing (LISTING_SCHEMA) and an objects table into stretches that belong together."""
     listing, objects = iter(listing), iter(objects)
     new, old = next(listing, None), next(objects, None)
     while new is not None and old is not None:
@@ -56,7 +56,7 @@ def pieces(listing: Iterable[pa.Table], objects: Iterable[pa.Table]) -> Iterator
         old = next(objects, None)
 
 
-def pairs(cut: Iterable[Piece], wanted: Wanted) -> Iterator[Pair]:
+def pairs(cut: Iterable[Stretch], wanted: Wanted) -> Iterator[Pair]:
     """What is new, what has gone, and of what is in both that which matters; in the order of the keys."""
     for listed, rows in cut:
         if listed is None:
