@@ -5,6 +5,7 @@ import os
 import re
 import shutil
 import signal
+import sys
 import tempfile
 import threading
 from collections.abc import Iterator
@@ -66,10 +67,20 @@ def assets() -> Assets:
 
 @pytest.fixture(autouse=True)
 def _own_tracking_address() -> Iterator[None]:
-    """Commands that a test starts use the MLflow that it names: MLflow's own functions write theirs into environ."""
-    os.environ.pop("MLFLOW_TRACKING_URI", None)  # a fixture of several tests may have left one, too
+    """Clients and commands of a test use the MLflow that it names: MLflow's own functions keep theirs in the process
+    and in environ, for whoever comes next."""
+    _forget_tracking_address()  # a fixture of several tests may have left one, too
     yield
-    os.environ.pop("MLFLOW_TRACKING_URI", None)
+    _forget_tracking_address()
+
+
+def _forget_tracking_address() -> None:
+    if "mlflow" in sys.modules:
+        import mlflow
+
+        mlflow.set_registry_uri(None)
+    for name in ("MLFLOW_TRACKING_URI", "MLFLOW_REGISTRY_URI"):
+        os.environ.pop(name, None)
 
 
 @pytest.fixture(scope="session")
