@@ -20,6 +20,7 @@ from tasks.drift.stage import drift_stage
 from tasks.eigenbases.stage import eigenbases_stage
 from tasks.preflight.checks import Wanted
 from tasks.preflight.stage import preflight_stage
+from tasks.registry.names import GENERATION_TAG, PHOTOS_TAG, RECIPE_TAG
 from tasks.shards.stage import shard_stage
 from tasks.stages.lineage import photo_count, read_shards
 from tasks.stages.session import open_session
@@ -88,7 +89,11 @@ def distillation_pipeline(
         model = f"{student.place}/{student.manifest['model']}"
         photos = evaluation.photos or shards.place
         scores = measure(session, model, photos, evaluation, teacher)
-        made_of = {"pcakd.photos": photo_count(dataset), "pcakd.generation": shards.manifest.get("generation", 1)}
+        made_of = {
+            PHOTOS_TAG: photo_count(dataset),
+            GENERATION_TAG: shards.manifest.get("generation", 1),
+            RECIPE_TAG: student.manifest.get("recipe", ""),
+        }
         entered = enter(session, model, scores, photos, registration, evaluation, teacher, made_of)
         result = PipelineResult(shards, bases, student, scores, model, entered)
         publish_pipeline(result, session)

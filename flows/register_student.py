@@ -77,6 +77,7 @@ def enter(
             return measure(session, version.uri, photos, evaluation, teacher).manifest["metrics"]
 
         champion, set_back = incumbents.champion, incumbents.set_back
+        pictures = scores.manifest.get("pictures", [])
         held, shadow = beside(session, model, champion, scores.manifest["model_digest"], parameters.shadow)
         result = register_stage(
             session,
@@ -92,6 +93,7 @@ def enter(
             gate=gate,
             facts={"pcakd.evaluation": scores.key, "pcakd.evaluation_place": scores.place, **(made_of or {}), **shadow},
             held=held,
+            picture=f"{scores.place}/{pictures[0]}" if pictures else "",
         )
         if not result.decision.moved:
             break

@@ -11,7 +11,7 @@ from tempfile import TemporaryDirectory
 from typing import Any
 
 from pcakd.distillation.job import DistillConfig, prepare, run_here
-from pcakd.distillation.recipe import load_recipe
+from pcakd.distillation.recipe import Recipe, load_recipe
 from pcakd.distillation.trainer import StepReport
 from pcakd.shards import open_dataset
 from pcakd.shards.dataset import ShardDataset
@@ -86,9 +86,16 @@ def distill_stage(
             resume=True,
         )
         train(config, work, workers, worker_cpus)
-        return work.finish(_summary(work, begin_with))
+        return work.finish(_summary(work, begin_with) | {"recipe": in_words(chosen, recipe, steps)})
 
     return run_stage(session, output, make, partial(report, dataset))
+
+
+def in_words(recipe: Recipe, name: str, steps: int | None) -> str:
+    """A training in a few words. name: the recipe's name or file, "" for the backbone's own; steps: in its recipe's
+    place."""
+    called = Path(name).stem or recipe.backbone
+    return f"recipe {called}, {steps or recipe.steps:,} steps of {recipe.batch} crops of {recipe.crop} pixels"
 
 
 def train(config: DistillConfig, work: StageWork, workers: int, worker_cpus: int = 1) -> None:

@@ -9,7 +9,7 @@ from dataclasses import dataclass, replace
 from typing import Any
 
 from pcakd.errors import UsageError
-from tasks.registry.describe import describe
+from tasks.registry.describe import describe, describe_model
 from tasks.registry.gate import Decision, Gate, Rivals, Scores, decide
 from tasks.registry.history import Kind, Move, Standing, TakenError, add, person, standing
 from tasks.registry.names import DIGEST_TAG, REASON_TAG, registered_name
@@ -86,6 +86,7 @@ def promote(
         client.set_model_version_tag(registered.name, str(registered.version), REASON_TAG, decision.reason)
         for version in {registered.version, now.champion} - {0}:
             describe(client, registered.name, version)
+        describe_model(client, registered.name)
         return decision
 
 
@@ -205,6 +206,7 @@ def _moved(
         after = add(client, name, now, replace(move, why=why, who=who or person()))
         for version in {move.version, move.before} - {0}:
             describe(client, name, version)
+        describe_model(client, name)
         return after.moves[-1]
 
 

@@ -9,17 +9,20 @@ METRIC_TAG = "pcakd.metric."
 BASELINE_TAG = "pcakd.baseline."
 """Beginnings of a version's tags: its scores, and the baselines' of the same report."""
 EVALUATION_TAG = "pcakd.evaluation"
-TEACHER_TAG, CHANNELS_TAG, PHOTOS_TAG, GENERATION_TAG = (
+TEACHER_TAG, CHANNELS_TAG, PHOTOS_TAG, GENERATION_TAG, RECIPE_TAG = (
     "pcakd.teacher",
     "pcakd.channels",
     "pcakd.photos",
     "pcakd.generation",
+    "pcakd.recipe",
 )
-"""Of a version: what it was distilled from, its widths, on how many photos of which generation."""
+"""Of a version: what it was distilled from, its widths, on how many photos of which generation, how long."""
+PICTURE_TAG = "pcakd.picture"
+"""Of a version: the MLflow run that has a picture of what it does, and the picture's path there: "RUN/PATH"."""
 PAGE_TAG, SHADOW_TAG = "pcakd.page", "pcakd.shadow"
 """Of a version: the page of the MLflow run that registered it last; where the page of its shadow run is."""
 DESCRIBED_TAG = "pcakd.described"
-"""Of a version: digest of the description that pcakd wrote, so that a person's own is left alone."""
+"""Of a version and a model: digest of the description that pcakd wrote, so that a person's own is left alone."""
 CHAMPION_EVENT = "pcakd.champion.promoted"
 """Prefect's event when a flow has made a version champion; its payload: model, version, reason."""
 MOVE_TAG = "pcakd.move."

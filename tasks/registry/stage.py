@@ -2,15 +2,18 @@
 
 from collections.abc import Mapping
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
 
 from pcakd.errors import TransientError
 from pcakd.storage import open_storage
 from tasks.registry import Decision, Gate, Incumbents, Registered, Rivals, incumbents_of, promote, register
-from tasks.registry.names import BASELINE_TAG, METRIC_TAG, PAGE_TAG, REASON_TAG
+from tasks.registry.names import BASELINE_TAG, METRIC_TAG, PAGE_TAG, PICTURE_TAG, REASON_TAG
 from tasks.registry.versions import score
+from tasks.stages.artifacts import shrunk
 from tasks.stages.run import stage_task
 from tasks.stages.session import Session
+from tasks.tracking import Tracker
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -38,10 +41,12 @@ def register_stage(
     gate: Gate,
     facts: Mapping[str, Any] | None = None,
     held: str = "",
+    picture: str = "",
 ) -> RegistrationOutcome:
     """Register a checkpoint file and let it try for champion.
 
     scores, baselines, rivals: measured on the same photos. held: why it is not to become champion whatever it scores.
+    picture: address of a picture of what the student does, for its pages in MLflow; "" for none.
     """
     place, _, name = model.rpartition("/")
     checkpoint = open_storage(place or ".").read(name)
@@ -52,11 +57,12 @@ def register_stage(
                 "MLflow does not answer, so nothing can be registered yet; the model is in the workspace"
             )
         page = session.tracker.page()
+        shown = {PICTURE_TAG: f"{run_id}/{_keep_picture(run, picture)}"} if picture else {}
         registered = register(
             checkpoint,
             settings=session.settings,
             mlflow_run=run_id,
-            tags=score_tags(scores, baselines) | dict(facts or {}) | ({PAGE_TAG: page.url} if page else {}),
+            tags=score_tags(scores, baselines) | dict(facts or {}) | shown | ({PAGE_TAG: page.url} if page else {}),
         )
         score(registered, scores, settings=session.settings)
         decision = promote(
@@ -83,6 +89,14 @@ def register_stage(
             "%s: %s (%s)", registered.uri, "champion" if decision.passed else "challenger", decision.reason
         )
     return RegistrationOutcome(registered=registered, decision=decision)
+
+
+def _keep_picture(run: Tracker, address: str) -> str:
+    """Put a picture, shrunk, into the run; its path there."""
+    place, _, name = address.rpartition("/")
+    kept = f"{Path(name).stem}.webp"
+    run.file(kept, shrunk(open_storage(place).read(name)))
+    return kept
 
 
 def score_tags(scores: Mapping[str, float], baselines: Mapping[str, Mapping[str, float]]) -> dict[str, float]:

@@ -16,6 +16,7 @@ import numpy as np
 
 from pcakd.errors import FatalError, PcakdError, TransientError
 from pcakd.student.checkpoint import Checkpoint, load_checkpoint
+from tasks.registry.describe import MODEL_WORDS
 from tasks.registry.names import (
     CHALLENGER,
     CHANNELS_TAG,
@@ -30,10 +31,6 @@ from tasks.settings import Settings, quiet_environment, shown_uri
 from tasks.tracking.store import client_for, load_mlflow, prepare_store
 
 logger = logging.getLogger(__name__)
-
-DESCRIPTION = """Students with the {0} backbone, distilled by pcakd. `champion` is the version that services use,
-`challenger` the one that was registered last. `pcakd registry show {1}` tells who was champion when, by whom and why.
-Each version's page has its scores beside the baselines, and what the gate said of it."""
 
 EXAMPLE_TOLERANCE = 2
 """Steps of 255 by which the registered model may miss the stored example: another CPU rounds differently."""
@@ -142,7 +139,7 @@ def _create(client: Any, model: Checkpoint, logged: Any, tags: Mapping[str, Any]
 
     name = registered_name(model.metadata.spec.backbone)
     try:
-        client.create_registered_model(name, description=DESCRIPTION.format(model.metadata.spec.backbone, name))
+        client.create_registered_model(name, description=MODEL_WORDS.format(model.metadata.spec.backbone, name))
     except MlflowException as error:
         if error.error_code != "RESOURCE_ALREADY_EXISTS":
             raise

@@ -36,11 +36,16 @@ def publish_text(key: str, *paragraphs: str, description: str) -> None:
 
 def picture(data: bytes, title: str) -> str:
     """An encoded picture as Markdown that holds it, shrunk where it is large."""
+    return f"![{title}](data:image/webp;base64,{base64.b64encode(shrunk(data)).decode()})"
+
+
+def shrunk(data: bytes) -> bytes:
+    """An encoded picture as a small one for a page, in WebP."""
     image = Image.open(io.BytesIO(data)).convert("RGB")
     image.thumbnail((PICTURE_SIDE, PICTURE_SIDE))
-    shrunk = io.BytesIO()
-    image.save(shrunk, "WEBP", quality=80)
-    return f"![{title}](data:image/webp;base64,{base64.b64encode(shrunk.getvalue()).decode()})"
+    small = io.BytesIO()
+    image.save(small, "WEBP", quality=80)
+    return small.getvalue()
 
 
 def link(words: str, url: str) -> str:

@@ -248,6 +248,25 @@ def test_a_description_that_a_person_wrote_is_left_alone(model):
     assert model.page(1) == "Ours. Do not touch."
 
 
+def test_the_models_page_tells_of_its_champion_with_scores_and_picture_until_a_person_writes_one(model):
+    tags = {"pcakd.metric.own.across.psnr": "25.5", "pcakd.picture": "a1/sheet 1.webp", "pcakd.recipe": "recipe x"}
+    for tag, value in tags.items():
+        model.client.set_model_version_tag(model.name, "1", tag, value)
+    promote_by_hand(model.name, 1, who="ann", settings=model.settings)
+    page = model.client.get_registered_model(model.name).description
+    assert "**Champion**: version 1, since " in page
+    assert "by ann." in page
+    assert "| across by the paper's transfer, dB | 25.50 |" in page
+    assert "A student, by recipe x." in page
+    assert "](get-artifact?run_uuid=a1&path=sheet+1.webp)" in page
+    assert page.partition("| across")[2] in model.page(1)
+    promote_by_hand(model.name, 2, settings=model.settings)
+    assert "**Champion**: version 2" in model.client.get_registered_model(model.name).description
+    model.client.update_registered_model(model.name, "Ours.")
+    promote_by_hand(model.name, 1, settings=model.settings)
+    assert model.client.get_registered_model(model.name).description == "Ours."
+
+
 def test_a_version_or_model_that_is_not_there_is_named(model):
     with pytest.raises(UsageError, match="version 9: no such version"):
         promote_by_hand(model.name, 9, settings=model.settings)
