@@ -26,9 +26,9 @@ class Clip:
     """What a clip is, read from its first frame and its header.
 
     index: of the picture stream. width, height: of its frames as they are stored. pixels: their format. deep: more
-    than 8 bits a channel. frames: as the header estimates, None where it does not say. start: the first frame's time
-    stamp, in `time_base`. matrix: the display matrix that players turn it by, nine numbers, or None. notes: what is
-    not as one might think, in words.
+    than 8 bits a channel. frames: as the header estimates, None where it does not say; counted, duration: what it says
+    of them exactly, else 0. start: the first frame's time stamp. Both times are in `time_base`. matrix: the display
+    matrix that players turn it by, nine numbers, or None. notes: what is not as one might think, in words.
     """
 
     path: Path
@@ -42,6 +42,9 @@ class Clip:
     rate: Fraction
     time_base: Fraction
     frames: int | None
+    counted: int
+    duration: int
+    start: int
     tags: ColourTags
     aspect: Fraction | None
     matrix: tuple[int, ...] | None
@@ -145,6 +148,9 @@ def _described(path: Path, container: InputContainer, stream: VideoStream, first
         rate=rate,
         time_base=stream.time_base,
         frames=frames,
+        counted=stream.frames,
+        duration=stream.duration or 0,
+        start=first.pts or 0,
         tags=ColourTags.of(first),
         aspect=stream.sample_aspect_ratio,
         matrix=_matrix(first),

@@ -4,6 +4,7 @@ import heapq
 from collections.abc import Iterable, Iterator
 from contextlib import closing
 from fractions import Fraction
+from itertools import chain, islice
 from pathlib import Path
 from typing import Any
 
@@ -20,6 +21,7 @@ from pcakd.video.segments import EncodedPacket
 _FORMATS = {".mp4": "mp4", ".m4v": "mp4", ".mov": "mov", ".mkv": "matroska", ".webm": "webm"}
 _OWN = ("major_brand", "minor_version", "compatible_brands", "encoder", "duration")
 """Entries of a file's metadata that are of the file itself."""
+_SILENT = b"\0\0"
 
 
 def write_clip(clip: Clip, target: Path, writing: Writing, packets: Iterable[EncodedPacket]) -> list[str]:
@@ -81,18 +83,39 @@ def _fill(
 
 
 def _timed(packets: Iterable[EncodedPacket], clip: Clip, writing: Writing) -> Iterator[Packet]:
-    """Packets with the time to decode them: of the nth, when the frame is shown that is `reorder` before the nth."""
-    step = max(1, round(1 / (clip.rate * clip.time_base)))
-    shown: list[int] = []
-    first: int | None = None
-    for number, encoded in enumerate(packets):
-        first = encoded.time if first is None else first
-        packet = Packet(encoded.data)
-        packet.pts, packet.duration, packet.is_keyframe = encoded.time, encoded.duration, encoded.key
-        heapq.heappush(shown, encoded.time)
-        early = number < writing.reorder
-        packet.dts = first - (writing.reorder - number) * step if early else heapq.heappop(shown)
-        yield packet
+    """Packets with the time to decode them: of the nth, when the frame is shown that is `reorder` before the nth.
+
+    MP4 and MOV keep durations as distances of these times: the last is such that they add up to the clip's own.
+    """
+    first, last, end, count = 0, None, 0, 0
+    for encoded, time in _in_time(packets, writing.reorder):
+        if last is not None:
+            yield last
+        last = Packet(encoded.data)
+        last.pts, last.dts, last.duration, last.is_keyframe = encoded.time, time, encoded.duration, encoded.key
+        first, end, count = (time if count == 0 else first), max(end, encoded.time + encoded.duration), count + 1
+    if last is None:
+        return
+    assert last.dts is not None
+    whole = clip.duration if count == clip.counted else end - clip.start
+    if whole and last.duration and first + whole > last.dts:
+        last.duration = first + whole - last.dts
+    yield last
+
+
+def _in_time(packets: Iterable[EncodedPacket], reorder: int) -> Iterator[tuple[EncodedPacket, int]]:
+    """(packet, time to decode it). The first ones go as far ahead as the frame is shown later that is `reorder` on."""
+    waiting = iter(packets)
+    # Among so many are the first frames, whatever order they come in.
+    ahead = list(islice(waiting, 2 * reorder + 1))
+    shown = sorted(packet.time for packet in ahead)
+    if not shown:
+        return
+    early = [time - (shown[min(reorder, len(shown) - 1)] - shown[0]) for time in shown[:reorder]]
+    shown = []
+    for number, packet in enumerate(chain(ahead, waiting)):
+        heapq.heappush(shown, packet.time)
+        yield packet, early[number] if number < reorder else heapq.heappop(shown)
 
 
 def _copied(clip: Clip, target: Path, source: InputContainer, out: OutputContainer) -> tuple[dict[int, Any], list[str]]:
@@ -131,7 +154,8 @@ def _beside(source: InputContainer, copied: dict[int, Any]) -> Iterator[Packet]:
             return
         if packet is None:
             return
-        if packet.dts is not None:
+        # Where nothing is said, MP4 and MOV have an empty subtitle, which is made anew.
+        if packet.dts is not None and not (bytes(packet) == _SILENT and packet.stream.codec_context.name == "mov_text"):
             packet.stream = copied[packet.stream_index]
             yield packet
 

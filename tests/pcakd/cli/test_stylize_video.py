@@ -1,9 +1,13 @@
 """`pcakd stylize-video` as a user runs it."""
 
+import os
+import signal
+import time
+
 import av
 import pytest
 
-from tests.command import pcakd
+from tests.command import forked_pcakd, pcakd
 from tests.corpus import jpeg
 from tests.pcakd.video import made
 from tests.tasks.bulk import jobs
@@ -45,6 +49,9 @@ def test_of_several_clips_a_bad_one_is_skipped_and_named(folder):
         (["nowhere.mp4"], "nowhere.mp4: no such clip"),
         (["street.mp4", "--out", "street.mp4"], "is one of the clips"),
         (["street.mp4", "--out", "street.gif"], "street.gif"),
+        (["street.mp4", "--out", "street.webm", "--codec", "h264"], "has no room for h264; it takes vp9, av1"),
+        (["street.mp4", "--codec", "prores", "--out", "a.mov", "--crf", "20"], "crf is 20: prores has none"),
+        (["evening.jpg/none.mp4"], "none.mp4"),
         (["street.mp4", "--strength", "3"], "strength"),
     ],
 )
@@ -53,3 +60,30 @@ def test_a_mistake_is_one_line(folder, words, told):
     assert done.returncode == 2
     (line,) = done.stderr.strip().splitlines()
     assert told in line
+
+
+@pytest.mark.slow
+def test_ctrl_c_while_a_result_is_written_leaves_nothing_of_it(folder):
+    made.write(folder / "long.mp4", made.pan(400, step=1))
+    (folder / "out").mkdir()
+    command = ["stylize-video", "long.mp4", "--style", "evening.jpg", "--model", "student.safetensors", "--out", "out"]
+    with forked_pcakd(command, folder, dict(os.environ)) as (process, (_, stderr)):
+        deadline = time.monotonic() + 120
+        while not list((folder / "out").iterdir()) and time.monotonic() < deadline:
+            time.sleep(0.005)
+        begun = [path.name for path in (folder / "out").iterdir()]
+        os.kill(process.pid, signal.SIGINT)
+        process.join(60)
+        assert process.exitcode == 130
+        assert stderr.read_text().strip() == "pcakd: interrupted"
+    assert len(begun) == 1
+    assert begun != ["long.mp4"]
+    assert list((folder / "out").iterdir()) == []
+
+
+def test_a_folder_that_cannot_be_written_to_is_one_line(folder):
+    (folder / "file").write_bytes(b"")
+    done = run(folder, "street.mp4", "--out", "file/inside")
+    assert done.returncode in (2, 5)
+    (line,) = done.stderr.strip().splitlines()
+    assert "file" in line
