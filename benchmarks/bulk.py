@@ -89,7 +89,7 @@ def run(source: Path, dest: Path, style: Path, arguments: argparse.Namespace) ->
 
 
 def show(dest: Path, began: float, ended: float, peak: Peak, workers: int) -> None:
-    [ledger] = (dest / "_pcakd").iterdir()
+    [ledger] = (path.parent for path in dest.glob("_pcakd/*/spec.json"))
     snapshot = Snapshot.read(open_storage(ledger), 1)
     assert snapshot is not None
     rows = [row for part in range(snapshot.parts) for row in snapshot.final(part).to_pylist()]

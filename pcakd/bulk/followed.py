@@ -32,7 +32,7 @@ def follow(
     resolved = look_up(job)
     if not (is_address(job.model) and "@" in job.model):
         return resolved, lambda: None
-    key = f"{FOLDER}/followed/{_hash(job, resolved)}.json"
+    key = _place(job, resolved)
     before = _record(dest, key)
     if before is not None and before["model"] != resolved.model and not job.restyle:
         moved = f"{job.model} is {resolved.model} by now, and {dest.uri()} was begun with {before['model']}"
@@ -49,14 +49,22 @@ def follow(
     return resolved, lambda: dest.write(key, canonical_json({"model": resolved.model, "job_id": resolved.job_id}))
 
 
-def _hash(job: BucketJob, resolved: Resolved) -> str:
+def followed_job(job: BucketJob, resolved: Resolved, dest: Storage) -> str:
+    """The id of the job that a destination was begun with under the same alias; "" for none."""
+    record = _record(dest, _place(job, resolved)) if "@" in job.model else None
+    return record["job_id"] if record else ""
+
+
+def _place(job: BucketJob, resolved: Resolved) -> str:
     spec = {name: value for name, value in resolved.spec().items() if name not in ("model", "model_digest")}
-    return sha256_hex(canonical_json(spec | {"compat": job.compat, "follows": job.model}))[:16]
+    told = sha256_hex(canonical_json(spec | {"compat": job.compat, "follows": job.model}))[:16]
+    return f"{FOLDER}/followed/{told}.json"
 
 
 def _record(dest: Storage, key: str) -> dict[str, str] | None:
     try:
-        return {"model": str(json.loads(dest.read(key))["model"])}
+        record = json.loads(dest.read(key))
+        return {"model": str(record["model"]), "job_id": str(record.get("job_id", ""))}
     except NotFoundError:
         return None
     except (ValueError, KeyError, TypeError):

@@ -38,6 +38,7 @@ a run with another --limit or glob goes on with the same ledger. The manifest's 
 NO_IDENTITY = (
     *(*SELECTION, "source", "dest", "styles", "combine", "weights", "manifest", "model", "template", "compat"),
     "restyle",
+    "shared_dest",
     *ResultProperties.__dataclass_fields__,
 )
 """Fields that the job's id does not hold as they are: a selection, or what it holds in another form."""
@@ -79,6 +80,8 @@ class BucketJob(ResultProperties, WriteOptions, ModelChoice, StylizeOptions):
     restyle: bool = False
     """Where the model's alias names another version than the destination was begun with: take that one, and make all
     results again; not given: the version of before goes on."""
+    shared_dest: bool = False
+    """Write under names that another job of the destination has, over its results, too; not given: that is refused."""
 
     template: str = ""
     """Names of results, of {key} {dir} {stem} {ext} {style} {version}, the model's; not given: {dir}{stem}{ext}, with
@@ -224,8 +227,7 @@ class Resolved:
     def version(self) -> str:
         """What `{version}` in names of results stands for: the number of a registered version, else the first digits of
         the weights' digest."""
-        number = self.model.rpartition("/")[2]
-        return number if is_address(self.model) and number.isdecimal() else self.model_digest[:8]
+        return version_in_names(self.model, self.model_digest)
 
     def compat(self) -> str:
         """The job's, with "auto" looked up in the model."""
@@ -237,6 +239,12 @@ class Resolved:
     def job_id(self) -> str:
         """16 hexadecimal digits."""
         return sha256_hex(canonical_json(self.spec()))[:16]
+
+
+def version_in_names(model: str, digest: str) -> str:
+    """`Resolved.version`, of the model's name and its weights' digest."""
+    number = model.rpartition("/")[2]
+    return number if is_address(model) and number.isdecimal() else digest[:8]
 
 
 def look_up(job: BucketJob) -> Resolved:

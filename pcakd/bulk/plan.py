@@ -6,6 +6,7 @@ from itertools import islice
 
 import pyarrow as pa
 
+from pcakd.bulk.claim import check_names
 from pcakd.bulk.job import Resolved
 from pcakd.bulk.ledger import Ledger
 from pcakd.bulk.rows import carried_rows
@@ -45,6 +46,7 @@ def dry_run(resolved: Resolved, *, sample: int = 10) -> Plan:
     items = left_out = finished = 0
     first: list[tuple[str, str, str]] = []
 
+    check_names(dest, resolved)
     ledger = Ledger(dest, resolved)
     former = ledger.former_names()
 

@@ -61,6 +61,10 @@ class Storage(ABC):
         """
 
     @abstractmethod
+    def folders(self, prefix: str = "") -> tuple[str, ...]:
+        """Names of the folders directly under `prefix`, which is "" or ends in "/", in order."""
+
+    @abstractmethod
     def head(self, key: str) -> ObjectInfo | None:
         """The object's listing entry, None when there is no such object."""
 

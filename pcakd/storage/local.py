@@ -120,6 +120,16 @@ class LocalStorage(Storage):
             elif key.startswith(prefix) and (info := _info(key, path / name)):
                 yield info
 
+    def folders(self, prefix: str = "") -> tuple[str, ...]:
+        path = self._path(prefix.rstrip("/")) if prefix else self.root
+        try:
+            with os.scandir(path) as entries:
+                return tuple(sorted(entry.name for entry in entries if entry.is_dir()))
+        except (FileNotFoundError, NotADirectoryError):
+            return ()
+        except PermissionError:
+            raise AccessError(f"{path}: no permission to read this folder") from None
+
     def head(self, key: str) -> ObjectInfo | None:
         path = self._path(key)
         try:

@@ -109,10 +109,7 @@ class S3Storage(Storage):
         )
 
     def list(self, prefix: str = "") -> Iterator[ObjectInfo]:
-        # Not boto3's paginator: a page that fails half-way must be asked for again by itself.
-        request = {"Bucket": self.bucket, "Prefix": self.prefix + prefix}
-        while True:
-            page = self._call(partial(self._page, request), "list", self.uri())
+        for page in self._pages(Prefix=self.prefix + prefix):
             for entry in page.get("Contents", ()):
                 key = entry["Key"][len(self.prefix) :]
                 if key:  # the empty key is the root folder's own marker
@@ -122,6 +119,18 @@ class S3Storage(Storage):
                         etag=entry["ETag"].strip('"'),
                         mtime=entry["LastModified"].timestamp(),
                     )
+
+    def folders(self, prefix: str = "") -> tuple[str, ...]:
+        start = self.prefix + prefix
+        pages = self._pages(Prefix=start, Delimiter="/")
+        return tuple(entry["Prefix"][len(start) : -1] for page in pages for entry in page.get("CommonPrefixes", ()))
+
+    def _pages(self, **request: str) -> Iterator[dict]:
+        # Not boto3's paginator: a page that fails half-way must be asked for again by itself.
+        request["Bucket"] = self.bucket
+        while True:
+            page = self._call(partial(self._page, request), "list", self.uri())
+            yield page
             if not page.get("IsTruncated"):
                 return
             request["ContinuationToken"] = page["NextContinuationToken"]

@@ -69,7 +69,7 @@ Exit codes: 0 done, 2 usage, 3 some photos failed (the report says which and why
 @field_option(BucketJob, "manifest", metavar="PLACE")
 @field_option(BucketJob, "include", metavar="GLOB")
 @field_option(BucketJob, "exclude", metavar="GLOB")
-@field_options(BucketJob, "limit", "overwrite", "restyle")
+@field_options(BucketJob, "limit", "overwrite", "restyle", "shared_dest")
 @field_options(BucketJob, "model", *StylizeOptions.__dataclass_fields__, "precision")
 @field_option(BucketJob, "template", metavar="T")
 @field_options(BucketJob, "format", *WriteOptions.__dataclass_fields__, "max_side")

@@ -12,6 +12,7 @@ from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import Any
 
+from pcakd.bulk.claim import claim_names
 from pcakd.bulk.followed import follow
 from pcakd.bulk.job import BucketJob, Resolved, RunOptions
 from pcakd.bulk.ledger import Ledger, Snapshot
@@ -124,11 +125,17 @@ def _work(
     EngineSettings(precision=job.precision, memory_limit=options.memory_limit)
     progress.doing("reading model and styles")
     resolved, begin = follow(job, dest, tell=moved)
+    claim = claim_names(dest, resolved)
     ledger = Ledger.open(dest, resolved)
     begin()
     with lease(ledger.root, LEASE, holder=holder, waiting=waiting) as held:
         progress.doing("listing")
-        snapshot = ledger.begin(source)
+        try:
+            snapshot = ledger.begin(source)
+        except PcakdError:
+            with suppress(PcakdError):
+                claim.give_back()
+            raise
         totals = snapshot.done()
         if totals is not None and not totals.passing:
             return _report(resolved, snapshot, totals, reused=True)

@@ -48,8 +48,16 @@ class StorageContract:
         assert [entry.key for entry in storage.list("a")] == ["a-b/c.jpg", "a.jpg", "a/b.jpg", "a/b/c.jpg", "a0"]
         assert list(storage.list("zzz/none")) == []
 
+    def test_the_folders_below_a_place_are_named_without_what_is_in_them(self, storage: Storage):
+        for key in ("a/b/1.jpg", "a/c/d/2.jpg", "a/3.jpg", "b/4.jpg", "5.jpg"):
+            storage.write(key, b"x")
+        assert storage.folders() == ("a", "b")
+        assert storage.folders("a/") == ("b", "c")
+        assert storage.folders("none/") == ()
+
     def test_an_empty_storage_lists_nothing(self, storage: Storage):
         assert list(storage.list()) == []
+        assert storage.folders() == ()
 
     def test_create_lets_one_writer_win(self, storage: Storage):
         assert storage.create("lease", b"mine")

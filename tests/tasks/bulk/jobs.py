@@ -31,7 +31,7 @@ def style(folder: Path) -> Path:
 
 def snapshot_of(dest: Storage) -> Snapshot:
     """The newest snapshot of the one job that wrote there. Raises ValueError while there is none."""
-    [job] = {entry.key.split("/")[1] for entry in dest.list("_pcakd/")}
+    [job] = set(dest.folders("_pcakd/")) - {"claims", "followed"}
     root = dest.sub(f"_pcakd/{job}")
     number = max(int(entry.key.split("/")[1]) for entry in root.list("snapshots/"))
     snapshot = Snapshot.read(root, number)
