@@ -19,6 +19,8 @@ from tasks.tracking.web import RunPage
 from tasks.workspace.prune import Stock
 from tasks.workspace.show import line
 
+MLFLOW_DESCRIPTION = "mlflow.note.content"
+"""The tag whose value MLflow shows as a run's description."""
 PICTURES = {
     "shards": "overview.png",
     "drift": "drift.png",
@@ -102,7 +104,7 @@ def publish_pipeline(result: PipelineResult, session: Session) -> None:
     text = markdown(result)
     session.tracker.file("report.md", text.encode())
     session.tracker.metrics(result.scores.manifest["metrics"])
-    session.tracker.tags({"pcakd.registered": result.registration.registered.uri})
+    session.tracker.tags({"pcakd.registered": result.registration.registered.uri, MLFLOW_DESCRIPTION: text})
     page = session.tracker.page()
     described = links(page, result.scores.place)
     publish_text("pipeline-report", text, links(page, ""), description="Distillation pipeline")

@@ -95,7 +95,7 @@ def in_words(recipe: Recipe, name: str, steps: int | None) -> str:
     """A training in a few words. name: the recipe's name or file, "" for the backbone's own; steps: in its recipe's
     place."""
     called = Path(name).stem or recipe.backbone
-    return f"recipe {called}, {steps or recipe.steps:,} steps of {recipe.batch} crops of {recipe.crop} pixels"
+    return f"{steps or recipe.steps:,} steps of {recipe.batch} crops of {recipe.crop} pixels (recipe `{called}`)"
 
 
 def train(config: DistillConfig, work: StageWork, workers: int, worker_cpus: int = 1) -> None:

@@ -15,6 +15,9 @@ from tasks.stages.run import stage_task
 from tasks.stages.session import Session
 from tasks.tracking import Tracker
 
+PAGE_WIDTH = 760
+"""Longest side, pixels, of the picture on a page of MLflow's, which does not shrink it."""
+
 
 @dataclass(frozen=True, kw_only=True)
 class RegistrationOutcome:
@@ -95,7 +98,7 @@ def _keep_picture(run: Tracker, address: str) -> str:
     """Put a picture, shrunk, into the run; its path there."""
     place, _, name = address.rpartition("/")
     kept = f"{Path(name).stem}.webp"
-    run.file(kept, shrunk(open_storage(place).read(name)))
+    run.file(kept, shrunk(open_storage(place).read(name), PAGE_WIDTH))
     return kept
 
 

@@ -39,10 +39,10 @@ def picture(data: bytes, title: str) -> str:
     return f"![{title}](data:image/webp;base64,{base64.b64encode(shrunk(data)).decode()})"
 
 
-def shrunk(data: bytes) -> bytes:
-    """An encoded picture as a small one for a page, in WebP."""
+def shrunk(data: bytes, side: int = PICTURE_SIDE) -> bytes:
+    """An encoded picture as a small one for a page, in WebP. side: its longest side at most, pixels."""
     image = Image.open(io.BytesIO(data)).convert("RGB")
-    image.thumbnail((PICTURE_SIDE, PICTURE_SIDE))
+    image.thumbnail((side, side))
     small = io.BytesIO()
     image.save(small, "WEBP", quality=80)
     return small.getvalue()

@@ -1,4 +1,4 @@
-"""A pipeline run small enough for a test; `python -m tests.flows.small WORKSPACE PARAMETERS.json` runs it."""
+"""Pipeline runs small enough for a test: `python -m tests.flows.small WORKSPACE PARAMETERS.json…`, in a row."""
 
 import json
 import sys
@@ -8,6 +8,7 @@ from tests.assets.places import Assets
 
 RECIPE = """\
 backbone = "mobilenet"
+init = "{init}"
 crop = 64
 batch = 2
 teacher_photos = 2
@@ -20,10 +21,14 @@ checkpoint_every = 4
 """
 
 
-def parameters(assets: Assets, folder: Path, *, steps: int = 4) -> dict:
-    """Parameters of `distillation-pipeline`: the small photos and the real MobileNet; the recipe goes to a folder."""
-    recipe = folder / "recipe.toml"
-    recipe.write_text(RECIPE.format(steps=steps))
+def parameters(assets: Assets, folder: Path, *, steps: int = 4, init: str = "teacher") -> dict:
+    """Parameters of `distillation-pipeline`: the small photos and the real MobileNet; the recipe goes to a folder.
+
+    steps: of the last block pair; the others have four each. init: the recipe's; with "random" so few steps leave a
+    student that gives the same grey for everything.
+    """
+    recipe = folder / f"{init}-{steps}.toml"
+    recipe.write_text(RECIPE.format(steps=steps, init=init))
     return {
         "sharding": {
             "source": str(assets / "photos_small"),
@@ -41,4 +46,5 @@ def parameters(assets: Assets, folder: Path, *, steps: int = 4) -> dict:
 if __name__ == "__main__":
     from flows.distillation_pipeline import distillation_pipeline
 
-    distillation_pipeline(workspace=sys.argv[1], **json.loads(Path(sys.argv[2]).read_text()))
+    for file in sys.argv[2:]:
+        distillation_pipeline(workspace=sys.argv[1], **json.loads(Path(file).read_text()))

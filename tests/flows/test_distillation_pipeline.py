@@ -2,11 +2,7 @@
 
 import json
 import re
-import signal
-import subprocess
 import time
-from collections import Counter
-from collections.abc import Callable
 from pathlib import Path
 
 import pytest
@@ -16,77 +12,12 @@ from pcakd.storage import open_storage
 from tasks.registry import champion_of
 from tasks.registry.names import CHAMPION_EVENT
 from tasks.registry.versions import logged_model_of
-from tasks.settings import Settings
-from tests.assets.places import Assets
-from tests.flows.small import parameters
+from tests.flows.pipelines import EASY, Pipeline
 from tests.servers.prefect_runs import Deployments
-from tests.servers.processes import MlflowServer, end, start, wait_until
+from tests.servers.processes import MlflowServer, wait_until
 
 pytestmark = [pytest.mark.slow, pytest.mark.timeout(1500)]
 STAGES = ("shards", "eigenbases", "students", "evaluations")
-EASY = {"above_reinhard": -99, "above_unchanged": -99, "reconstruction": 0, "unexplained": []}
-"""Floors that a student of few steps reaches."""
-
-
-class Pipeline:
-    """Runs of one pipeline in one workspace."""
-
-    def __init__(
-        self,
-        folder: Path,
-        prefect: str,
-        ray: str,
-        assets: Assets,
-        *,
-        tracking_uri: str = "",
-        steps: int = 4,
-        registration: dict | None = None,
-    ) -> None:
-        self.folder, self.workspace = folder, folder / "workspace"
-        self.environment = {
-            "PREFECT_API_URL": prefect,
-            "RAY_ADDRESS": ray,
-            "PCAKD_HOME": str(folder / "home"),
-            "OMP_NUM_THREADS": "1",
-            "MLFLOW_TRACKING_URI": tracking_uri,
-        }
-        values = parameters(assets, folder, steps=steps) | {"registration": registration}
-        (folder / "parameters.json").write_text(json.dumps(values))
-        self.log = folder / "log"
-        self.settings = Settings.read(workspace=str(self.workspace))
-        if tracking_uri:
-            self.settings = Settings(
-                home=folder / "home", workspace=str(self.workspace), tracking_uri=tracking_uri, experiment="pcakd"
-            )
-
-    def start(self) -> subprocess.Popen:
-        words = ["tests.flows.small", str(self.workspace), str(self.folder / "parameters.json")]
-        return start(words, self.log, **self.environment)
-
-    def run(self) -> None:
-        process = self.start()
-        process.wait(600)
-        assert process.returncode == 0, self.log.read_text()[-3000:]
-
-    def kill_when(self, true: Callable[[], object]) -> None:
-        process = self.start()
-        try:
-            wait_until(true, process, self.log)
-        finally:
-            end(process, signal.SIGKILL)
-
-    def files(self, pattern: str) -> list[Path]:
-        return sorted(self.workspace.glob(pattern))
-
-    def outcomes(self) -> Counter:
-        """(stage, "made" or "reused") → how often, over all runs."""
-        client = MlflowClient(self.settings.tracking_uri)
-        experiment = client.get_experiment_by_name("pcakd")
-        runs = client.search_runs([experiment.experiment_id], max_results=1000)
-        return Counter((run.info.run_name, run.data.tags.get("pcakd.outcome")) for run in runs)
-
-    def versions(self) -> list:
-        return MlflowClient(self.settings.tracking_uri).search_model_versions("name = 'pcakd-mobilenet'")
 
 
 def test_killed_at_every_stage_boundary_and_in_training_it_goes_on_and_registers_one_version(
