@@ -9,6 +9,7 @@ from collections.abc import Callable, Iterator
 from contextlib import ExitStack, suppress
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
+from functools import partial
 from typing import Any
 
 import pyarrow as pa
@@ -188,6 +189,7 @@ class Driver:
             raise
         finally:
             stream.close()
+            self._take_late(alone)
         self._flush()
         self._account_for_lost(items, alone)
 
@@ -238,6 +240,16 @@ class Driver:
             )
         if stop is not None:
             raise stop  # not before all rows that came are kept: their results are in place
+
+    def _take_late(self, alone: bool) -> None:
+        """Keep rows of what was finished while a pass was being ended; whatever they say, it ends."""
+        assert self._chain is not None
+        late, self._chain.late = self._chain.late, []
+        if not late:
+            return
+        for kept in (partial(self._take, late, alone), self._flush):
+            with suppress(PcakdError):
+                kept()
 
     def _account_for_lost(self, items: pa.Table, alone: bool) -> None:
         """Items whose worker died each time have no row. Each is tried alone: one that ends it again is the cause."""

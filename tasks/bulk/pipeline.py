@@ -103,6 +103,8 @@ class Chain:
         import ray
 
         self.work, self.shares = work, shares
+        self.late: list[Row] = []
+        """Rows that came while the loop over `run` was being left: their results are in place."""
         self._reference = ray.put((checkpoint, styles, looks))
         # As bytes: Ray warns of references among an actor's arguments, since whoever drops them breaks its restarts.
         self._shared = ray.cloudpickle.dumps(self._reference)
@@ -111,7 +113,8 @@ class Chain:
         """Rows of the items as they come, in no order; None now and then where none came.
 
         alone: one item at a time on an actor, so that an item which ends it takes no other along.
-        Leaving the loop ends the work. Raises TransientError when Ray itself gives up.
+        Leaving the loop ends the work; what was finished meanwhile is in `late` then. Raises TransientError when Ray
+        itself gives up.
         """
         blocks = list(cut_into_blocks(items, 1 if alone else items_of_a_block(len(items), self.shares.stylizers)))
         rows: Results = queue.Queue(maxsize=64)
@@ -134,9 +137,10 @@ class Chain:
             over.set()
             # The thread sees this when the next block comes; that is not waited for while a large photo is worked on.
             deadline = time.monotonic() + CLOSE_S
-            while thread.is_alive() and time.monotonic() < deadline:
+            while (thread.is_alive() or not rows.empty()) and time.monotonic() < deadline:
                 with suppress(queue.Empty):
-                    rows.get(timeout=0.1)
+                    got = rows.get(timeout=0.1)
+                    self.late += got if isinstance(got, list) else []
 
     def _consume(
         self,
@@ -149,9 +153,9 @@ class Chain:
             dataset = self._dataset(blocks, alone)
             batches = iter(dataset.iter_batches(batch_size=None, batch_format="pyarrow", prefetch_batches=0))
             for table in batches:
+                rows.put(unpack_rows(table))
                 if over.is_set():
                     return
-                rows.put(unpack_rows(table))
             rows.put(None)
         except Exception as error:
             rows.put(error)

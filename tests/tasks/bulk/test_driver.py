@@ -4,13 +4,16 @@ import signal
 from collections.abc import Callable, Iterator
 from contextlib import nullcontext
 from datetime import datetime, timedelta
+from types import SimpleNamespace
 
+import pyarrow as pa
 import pytest
 
 from pcakd.bulk import RunOptions
 from pcakd.errors import FatalError, TransientError
 from pcakd.storage import open_storage
 from tasks.bulk import driver as driver_module
+from tasks.bulk import pipeline
 from tasks.bulk.driver import MANY_LOST, OUTAGE, BudgetError, Driver, OutageError, TerminatedError, TooManyFailedError
 from tasks.bulk.progress import BulkProgress
 from tasks.lease import SupersededError, acquire
@@ -24,6 +27,8 @@ class Chain:
 
     def __init__(self, answer: Callable) -> None:
         self.answer, self.passes = answer, []
+        self.ending, self.late = False, []
+        """ending: the block after the one at which the loop is left is finished, too."""
 
     def run(self, items, *, alone: bool = False) -> Iterator:
         self.passes.append((len(items), alone))
@@ -34,10 +39,15 @@ class Chain:
             answers = [self.answer(item, alone) for item in block]
             yield None
             if None not in answers:
-                yield [
+                finished = [
                     row(item, status, passing=passing, message=status) | {"part": item["part"]}
                     for item, (status, passing) in zip(block, answers, strict=True)
                 ]
+                try:
+                    yield finished
+                finally:
+                    if self.ending:
+                        self.late = [row(item) | {"part": item["part"]} for item in rows[start + size :][:size]]
 
 
 @pytest.fixture
@@ -138,6 +148,37 @@ def test_an_outage_while_items_without_a_row_are_tried_ends_the_run(start):
     with pytest.raises(OutageError):
         driver.work()
     assert driver.snapshot.totals().pending > 0
+
+
+def test_what_workers_finish_while_a_run_is_ended_keeps_its_rows(start, monkeypatch):
+    driver, chain = start(20, lambda item, alone: OKAY)
+    chain.ending = True
+
+    def update(*_, **__):
+        if driver.state.done == BLOCK:
+            raise KeyboardInterrupt
+
+    monkeypatch.setattr(driver.progress, "update", update)
+    with pytest.raises(KeyboardInterrupt):
+        driver.work()
+    assert driver.snapshot.totals().ok == 2 * BLOCK
+
+
+def test_a_chain_that_is_left_hands_over_what_comes_while_it_ends():
+    class Ending(pipeline.Chain):
+        def __init__(self):
+            self.shares, self.late = SimpleNamespace(stylizers=1), []
+
+        def _consume(self, blocks, alone, rows, over):
+            rows.put([{"key": "first"}])
+            over.wait()
+            rows.put([{"key": "last"}])
+
+    chain = Ending()
+    stream = chain.run(pa.table({"size": [1, 1]}))
+    assert next(stream) == [{"key": "first"}]
+    stream.close()
+    assert chain.late == [{"key": "last"}]
 
 
 @pytest.mark.parametrize(

@@ -37,7 +37,12 @@ class Model:
             )
 
     def flow(
-        self, version: int, score: float, champion: float | None = None, set_back: float | None = None
+        self,
+        version: int,
+        score: float,
+        champion: float | None = None,
+        set_back: float | None = None,
+        held: str = "",
     ) -> Decision:
         """A flow that measured these scores tries to promote a version."""
         now = standing(self.client, self.name)
@@ -48,7 +53,9 @@ class Model:
             set_back_version=now.raised_bar or None,
         )
         scores = FLOOR_SCORES | {"score": score}
-        return promote(self.registered(version), scores, BASELINES, rivals, GATE, settings=self.settings, who="flow x")
+        return promote(
+            self.registered(version), scores, BASELINES, rivals, GATE, settings=self.settings, who="flow x", held=held
+        )
 
     def registered(self, version: int) -> Registered:
         return Registered(name=self.name, version=version, digest=str(version), created=False)

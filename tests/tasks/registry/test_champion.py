@@ -12,6 +12,7 @@ from mlflow import MlflowClient
 from pcakd.errors import UsageError
 from tasks.registry import Gate, Rivals, pin, promote, promote_by_hand, reject, roll_back
 from tasks.registry.history import Move, TakenError, add, standing
+from tasks.registry.shadow import too_different
 from tasks.settings import Settings
 from tests.conftest import ROOT
 from tests.tasks.registry.bare import BASELINES, FLOOR_SCORES, GATE, Model, new_store
@@ -222,6 +223,19 @@ def test_of_two_flows_at_once_in_processes_of_their_own_one_wins_and_the_other_i
         assert f"version {one['champion']} became champion" in loser["reason"]
     now = standing(MlflowClient(settings.tracking_uri), "pcakd-raced")
     assert [move.version for move in now.moves] == [one["champion"] for one in rounds]
+
+
+def test_a_version_whose_shadow_run_went_too_far_waits_and_a_person_may_still_promote_it(model):
+    model.flow(1, 1.0)
+    held = too_different({"summary": {"difference.mean": 7.0}}, 5.0)
+    decision = model.flow(2, 1.2, champion=1.0, held=held)
+    assert (decision.passed, decision.promoted) == (False, False)
+    assert "**Challenger**: differs from the champion by 7.00 (mean CIEDE2000)" in model.page(2)
+    assert model.champion == 1
+    assert not too_different({"summary": {"difference.mean": 7.0}}, None)
+    assert too_different({"summary": {}}, None) == "its shadow run could compare no photo"
+    promote_by_hand(model.name, 2, settings=model.settings)
+    assert model.champion == 2
 
 
 def test_an_alias_that_somebody_moved_in_mlflow_is_kept_and_recorded(model):
