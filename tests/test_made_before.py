@@ -16,10 +16,12 @@ import tasks.distillation.stage as distillation
 import tasks.eigenbases.stage as eigenbases
 import tasks.evaluation.stage as evaluation
 from pcakd.bulk.schema import ITEM_SCHEMA, ROW_SCHEMA
+from pcakd.bulk.snapshot import Item, items_table
 from pcakd.distillation import Trainer
 from pcakd.shards.schema import LISTING_SCHEMA, OBJECTS_SCHEMA, OUTCOME_SCHEMA, SHARD_SCHEMA
 from pcakd.storage import open_storage
 from pcakd.storage.stage import write_manifest
+from tasks.bulk.driver import joined
 from tests.pcakd.bulk.made import resolved
 from tests.pcakd.distillation import parts
 from tests.tasks.stages.untracked import session
@@ -112,6 +114,13 @@ SCHEMAS = {
     "item": (ITEM_SCHEMA, "3af103d75b8b4fc8"),
     "row": (ROW_SCHEMA, "29e01630ed85cdda"),
 }
+
+
+def test_an_item_is_the_same_as_before_items_had_versions():
+    item = Item("a.jpg", 7, "e", "x", "a.jpg", None, 0.5)
+    assert item.told() == ("a.jpg", 7, "e", "x", "a.jpg", None, 0.5, None)
+    tables = [items_table([item]).drop_columns("version"), items_table([item._replace(version="v")])]
+    assert joined(tables)["version"].to_pylist() == [None, "v"]
 
 
 ADDED = {"source_sha256", "red", "green", "blue", "version"}

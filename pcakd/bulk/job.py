@@ -36,7 +36,19 @@ SELECTION = ("include", "exclude", "limit", "overwrite")
 """Fields that say which objects a run takes, not what becomes of one: they are no part of the job's id, so that
 a run with another --limit or glob goes on with the same ledger. The manifest's content is another of these."""
 NO_IDENTITY = (
-    *(*SELECTION, "source", "dest", "styles", "combine", "weights", "manifest", "model", "template", "compat"),
+    *(
+        *SELECTION,
+        "source",
+        "dest",
+        "styles",
+        "combine",
+        "weights",
+        "manifest",
+        "inventory",
+        "model",
+        "template",
+        "compat",
+    ),
     "restyle",
     "shared_dest",
     *ResultProperties.__dataclass_fields__,
@@ -69,6 +81,9 @@ class BucketJob(ResultProperties, WriteOptions, ModelChoice, StylizeOptions):
 
     manifest: str | None = None
     """CSV or Parquet table of what to take; not given: all of the source."""
+    inventory: str | None = None
+    """manifest.json of an S3 Inventory of the source's bucket, which is taken for its listing; not given: the source
+    is listed."""
     include: tuple[str, ...] = ()
     """Take only keys that a glob matches, as 'album/*.jpg'; * matches / too; not given: all."""
     exclude: tuple[str, ...] = ()
@@ -101,6 +116,8 @@ class BucketJob(ResultProperties, WriteOptions, ModelChoice, StylizeOptions):
                 raise UsageError(f"{name} is empty: give a folder or s3://bucket/prefix")
         check_fields(self)
         check_properties(self, self.dest)
+        if self.inventory and not self.source.startswith("s3://"):
+            raise UsageError("inventory is the listing of an S3 bucket, and source is a folder: leave it out")
         styles = self.style_specs()
         if self.look == "shared" and self.options().rendered_by("pcakd") != "look":
             raise UsageError(
@@ -337,7 +354,7 @@ def _beside(values: dict[str, Any], folder: Path) -> dict[str, Any]:
         return f"{name}={place(rest)}" if equals and "/" not in name else place(text)
 
     values = dict(values)
-    for name in ("source", "dest", "manifest"):
+    for name in ("source", "dest", "manifest", "inventory"):
         if name in values:
             values[name] = place(values[name])
     if "styles" in values:

@@ -31,7 +31,7 @@ import pyarrow as pa
 from pcakd.bulk.job import SELECTION, BucketJob, Resolved
 from pcakd.bulk.rows import carried_rows, merge_rows, pending_items, rows_bytes, rows_table
 from pcakd.bulk.schema import FOLDER, FORMAT, PART_ITEMS
-from pcakd.bulk.snapshot import CollisionCheck, Item, items_table, open_manifest, plan_items
+from pcakd.bulk.snapshot import CollisionCheck, Item, items_table, open_listing, open_manifest, plan_items
 from pcakd.bulk.totals import Totals
 from pcakd.errors import FatalError, NotFoundError, PcakdError
 from pcakd.photos.outcomes import EXISTS
@@ -97,11 +97,15 @@ class Ledger:
         manifest = open_manifest(job)
         selection = {name: _plain(getattr(job, name)) for name in SELECTION}
         selection["manifest"] = None if manifest is None else manifest.digest
+        inventory = open_listing(job, source)
+        if inventory is not None:  # only there: what was selected before there were inventories is the same as now
+            selection["inventory"] = inventory.digest
         newest = self.newest()
         done = None if newest is None else newest.done()
         if newest is not None and done is None and newest.record["selection"] == selection:
             return newest
-        items = plan_items(job, source, self.dest, manifest, self.resolved.version, former_names=self.former_names())
+        names = {"version": self.resolved.version, "former_names": self.former_names()}
+        items = plan_items(job, source, self.dest, manifest, inventory=inventory, **names)
         again = job.overwrite == "replace"
         # Under "fail" a result in the way is final; under another policy it is not.
         stands = done is not None and not again and (job.overwrite == "fail" or EXISTS not in done.status)
@@ -295,7 +299,7 @@ class _Making:
         """The record of a part of these items."""
         digest, objects = sha256(), 0
         for item in chunk:
-            digest.update(repr(tuple(item)).encode())
+            digest.update(repr(item.told()).encode())
             objects, self._last = objects + (item.key != self._last), item.key
         size = sum(item.size for item in chunk)
         return {"items": len(chunk), "objects": objects, "bytes": size, "digest": digest.hexdigest()}
@@ -336,6 +340,8 @@ class _Making:
             "manifest": job.manifest,
             "model": self.ledger.resolved.model,
         }
+        if job.inventory:
+            record["inventory"] = job.inventory
         self._storage.write(SNAPSHOT, canonical_json(record))
         self.ledger.root.write(NEWEST, canonical_json({"number": self._number}))
         return Snapshot(self.ledger.root, self._number, record)

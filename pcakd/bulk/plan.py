@@ -2,6 +2,7 @@
 
 from collections.abc import Iterator
 from dataclasses import dataclass, field
+from datetime import datetime
 from itertools import islice
 
 import pyarrow as pa
@@ -11,7 +12,7 @@ from pcakd.bulk.job import Resolved
 from pcakd.bulk.ledger import Ledger
 from pcakd.bulk.rows import carried_rows
 from pcakd.bulk.schema import PART_ITEMS
-from pcakd.bulk.snapshot import CollisionCheck, Item, items_table, open_manifest, plan_items
+from pcakd.bulk.snapshot import CollisionCheck, Item, items_table, open_listing, open_manifest, plan_items
 from pcakd.photos.leftovers import is_left_out
 from pcakd.storage import open_places
 from pcakd.storage.tally import Tally
@@ -25,6 +26,7 @@ class Plan:
     sample:   (key, style, output) of the first items.
     left_out: items that are no photos, by their names: a run does not fetch them.
     finished: items with a final result of an earlier run, which a run would leave.
+    inventory: when S3 began the inventory that was taken for the listing; None: the source was listed.
     """
 
     job_id: str
@@ -33,14 +35,15 @@ class Plan:
     items: int
     left_out: int = 0
     finished: int = 0
+    inventory: datetime | None = None
     sample: list[tuple[str, str, str]] = field(default_factory=list)
 
 
 def dry_run(resolved: Resolved, *, sample: int = 10) -> Plan:
     """List the source, plan every output, check for collisions; write nothing. Raises as a run would."""
     job = resolved.job
-    source, dest = open_places(job.source, job.dest)
-    manifest = open_manifest(job)
+    source, dest = open_places(job.source, job.dest, listed=job.inventory is None)
+    manifest, inventory = open_manifest(job), open_listing(job, source)
     check = CollisionCheck(dest)
     tally = Tally()
     items = left_out = finished = 0
@@ -51,7 +54,7 @@ def dry_run(resolved: Resolved, *, sample: int = 10) -> Plan:
     former = ledger.former_names()
 
     def plan() -> Iterator[Item]:
-        return plan_items(job, source, dest, manifest, resolved.version, former_names=former)
+        return plan_items(job, source, dest, manifest, resolved.version, inventory=inventory, former_names=former)
 
     def parts() -> Iterator[pa.Table]:
         nonlocal items, left_out
@@ -80,5 +83,6 @@ def dry_run(resolved: Resolved, *, sample: int = 10) -> Plan:
         items=items,
         left_out=left_out,
         finished=finished,
+        inventory=inventory and inventory.made,
         sample=first,
     )

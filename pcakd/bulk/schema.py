@@ -21,11 +21,13 @@ ITEM_SCHEMA = pa.schema(
         pa.field("transform", pa.string()),
         pa.field("strength", pa.float64()),
         pa.field("smoothing", pa.string()),
+        pa.field("version", pa.string()),
     ]
 )
 """One item. key: under the source, as `pcakd.storage.keys.text` writes it (`key_of` gives the key to read);
 size, etag: as listed; style: a name of the job's; output: key under the destination; transform, strength,
-smoothing: null where the job's own count."""
+smoothing: null where the job's own count; version: that an inventory lists, else null. Tables of before there were
+versions are read, too."""
 
 ROW_SCHEMA = pa.schema(
     [
@@ -57,8 +59,8 @@ ROW_SCHEMA = pa.schema(
 """What became of an item. key, style, output: the item's; etag, size: of the bytes that were read (the item's own
 where none were); status: see `pcakd.photos.outcomes`; passing: may go well another time; error, message: class and
 words, of failures; sha256, output_size, width, height: of the output; *_s: seconds; worker: "host:pid"; model: with
-its alias resolved; version: of the bytes that were read, in a bucket that keeps versions. Tables of before there were
-versions are read, too."""
+its alias resolved; version: of the bytes that were read, in a bucket that keeps versions (the item's own
+where none were). Tables of before there were versions are read, too."""
 
 STEPS = ("fetch", "decode", "stylize", "encode", "put")
 """What a worker spends its time on; the row's columns are these names with "_s"."""

@@ -14,6 +14,7 @@ from unicodedata import normalize
 import numpy as np
 import pyarrow as pa
 
+from pcakd.bulk.inventory import Inventory, open_inventory
 from pcakd.bulk.job import BucketJob
 from pcakd.bulk.manifest import Manifest, ManifestRow, read_manifest_table
 from pcakd.bulk.naming import MAX_BYTES, output_key
@@ -40,11 +41,21 @@ class Item(NamedTuple):
     transform: str | None = None
     strength: float | None = None
     smoothing: str | None = None
+    version: str | None = None
+
+    def told(self) -> tuple[object, ...]:
+        """What tells it from others; without the version where there is none, as before items had any."""
+        return tuple(self) if self.version else tuple(self)[:-1]
 
 
 def open_manifest(job: BucketJob) -> Manifest | None:
     """The job's manifest, checked; None where it has none."""
     return None if job.manifest is None else read_manifest_table(job.manifest, job.style_specs())
+
+
+def open_listing(job: BucketJob, source: Storage) -> Inventory | None:
+    """The job's inventory, its manifest checked; None where it has none, so that the source is listed."""
+    return None if job.inventory is None else open_inventory(job.inventory, source)
 
 
 def plan_items(
@@ -54,17 +65,18 @@ def plan_items(
     manifest: Manifest | None,
     version: str = "",
     *,
+    inventory: Inventory | None = None,
     former_names: bool = False,
 ) -> Iterator[Item]:
     """The items of a run, in the order of keys, then styles; version: of the model, for names that tell it;
-    former_names: as `Ledger.former_names` tells.
+    inventory: as `open_listing` gives it; former_names: as `Ledger.former_names` tells.
 
     Raises UsageError where there are none.
     """
     styles = list(job.style_specs())
     template, room = job.output_template(), _room(dest)
     found = False
-    for info, row in islice_objects(_selected(job, source, manifest), job.limit):
+    for info, row in islice_objects(_selected(job, source, manifest, inventory), job.limit):
         found = True
         if job.look == "shared" and row and (row.transform or row.smoothing):
             raise UsageError(f"{shown(info.key)}: has a transform or smoothing of its own, but look is 'shared'")
@@ -79,7 +91,8 @@ def plan_items(
                 former=former_names,
             )
             options = (row.transform, row.strength, row.smoothing) if row else (None, None, None)
-            yield Item(text(info.key), info.size, info.etag, style, output, *options)
+            listed = (info.version or None) if inventory else None
+            yield Item(text(info.key), info.size, info.etag, style, output, *options, listed)
     if not found:
         chosen = " that the globs take" if job.include or job.exclude else ""
         raise UsageError(f"{source}: holds no objects{chosen}")
@@ -99,13 +112,13 @@ def islice_objects(
 
 
 def _selected(
-    job: BucketJob, source: Storage, manifest: Manifest | None
+    job: BucketJob, source: Storage, manifest: Manifest | None, inventory: Inventory | None
 ) -> Iterator[tuple[ObjectInfo, ManifestRow | None]]:
     wanted = key_filter(job.include, job.exclude)
     if manifest is not None:
-        yield from ((info, row) for info, row in _in_manifest(source, manifest) if wanted(info.key))
+        yield from ((info, row) for info, row in _in_manifest(source, manifest, inventory) if wanted(info.key))
         return
-    for info in source.list(literal_prefix(job.include)):
+    for info in (inventory or source).list(literal_prefix(job.include)):
         # Ledgers of jobs that wrote here are no photos, nor are the "folders" that consoles make.
         if info.key.startswith(f"{FOLDER}/") or (info.key.endswith("/") and not info.size):
             continue
@@ -132,11 +145,14 @@ def literal_prefix(include: Iterable[str]) -> str:
     return heads[0][:shared] if heads else ""
 
 
-def _in_manifest(source: Storage, manifest: Manifest) -> Iterator[tuple[ObjectInfo, ManifestRow]]:
+def _in_manifest(
+    source: Storage, manifest: Manifest, inventory: Inventory | None
+) -> Iterator[tuple[ObjectInfo, ManifestRow]]:
     def missing(row: ManifestRow) -> UsageError:
-        return UsageError(f"{manifest.name}: row {row.row}: {source} has no object {shown(row.key)!r}")
+        place = inventory.name if inventory else source
+        return UsageError(f"{manifest.name}: row {row.row}: {place} has no object {shown(row.key)!r}")
 
-    if len(manifest) <= HEADS:
+    if len(manifest) <= HEADS and inventory is None:
         with ThreadPoolExecutor(_HEADS_AT_ONCE, thread_name_prefix="head") as threads:
             rows = list(manifest.rows())
             for row, info in zip(rows, threads.map(lambda row: _head(source, row.key), rows), strict=True):
@@ -144,7 +160,7 @@ def _in_manifest(source: Storage, manifest: Manifest) -> Iterator[tuple[ObjectIn
                     raise missing(row)
                 yield info, row
         return
-    listing = iter(source.list())
+    listing = iter((inventory or source).list())
     entry = next(listing, None)
     for row in manifest.rows():
         while entry is not None and text(entry.key) < row.key:

@@ -9,6 +9,7 @@ from typing import Any
 
 import click
 
+from pcakd.bulk.job import BucketJob
 from pcakd.bulk.properties import ResultProperties, check_properties
 from pcakd.checks import one_of
 from pcakd.cli.options import field_option, field_options
@@ -60,15 +61,17 @@ def s3_policy(
     dest: str | None = None,
     *,
     read: tuple[str, ...] = (),
+    inventory: str | None = None,
     properties: ResultProperties | None = None,
 ) -> dict[str, Any]:
     """The IAM policy of a role.
 
     source, dest: s3:// addresses; dest only where the role has one. read: more places that are read (styles, a
-    manifest, a teacher). properties: what a bulk job gives its results beside their content. Raises UsageError.
+    manifest, a teacher). inventory: manifest.json of an S3 Inventory that a bulk job takes for its listing; it may read
+    those of other days, too. properties: what a bulk job gives its results beside their content. Raises UsageError.
     """
     asked = properties or ResultProperties()
-    if asked != ResultProperties():
+    if asked != ResultProperties() or inventory:
         one_of("role", role, (BULK,))
         check_properties(asked, dest or "")
     everything = asked.keep_properties == "all"
@@ -80,6 +83,8 @@ def s3_policy(
     statements = _place("Source", source, (*rights.source, *(READ_TAGS if everything else ())))
     for number, place in enumerate(read, 1):
         statements += _place(f"Read{number}", place, READ)
+    if inventory:
+        statements += _place("Inventory", inventory.rsplit("/", 2)[0], READ)
     if dest is not None and rights.dest is not None:
         statements += _place("Dest", dest, (*rights.dest, *(WRITE_TAGS if everything or asked.tags else ())))
         if rights.uploads:
@@ -148,9 +153,12 @@ _ROLES = "\n".join(f"    {name:<15} {role.what}" for name, role in ROLES.items()
 @click.argument("source")
 @click.argument("dest", required=False)
 @click.option("--read", multiple=True, metavar="S3_URI", help="One more folder that is read: styles, a manifest.")
+@field_option(BucketJob, "inventory", metavar="S3_URI", help="manifest.json of the S3 Inventory that a bulk job takes.")
 @field_options(ResultProperties, "keep_properties")
 @field_option(ResultProperties, "sse", metavar="AES256|aws:kms[:KEY]")
 @field_option(ResultProperties, "tags", "--tag", metavar="NAME=VALUE")
-def s3_policy_command(role: str, source: str, dest: str | None, read: tuple[str, ...], **properties: Any) -> None:
+def s3_policy_command(
+    role: str, source: str, dest: str | None, read: tuple[str, ...], inventory: str | None, **properties: Any
+) -> None:
     given = ResultProperties(**properties)
-    click.echo(json.dumps(s3_policy(role, source, dest, read=read, properties=given), indent=2))
+    click.echo(json.dumps(s3_policy(role, source, dest, read=read, inventory=inventory, properties=given), indent=2))

@@ -52,8 +52,8 @@ def open_storage(uri: str | os.PathLike) -> Storage:
     raise UsageError(f"{scheme}://...: storage is a folder or s3://bucket/prefix")
 
 
-def open_places(source: str, dest: str) -> tuple[Storage, Storage]:
-    """The storages that a job reads from and writes to.
+def open_places(source: str, dest: str, *, listed: bool = True) -> tuple[Storage, Storage]:
+    """The storages that a job reads from and writes to. listed: the source is to be listed, which is tried at once.
 
     Raises UsageError where one lies in the other, NotFoundError and AccessError for a place that cannot be used.
     """
@@ -63,7 +63,8 @@ def open_places(source: str, dest: str) -> tuple[Storage, Storage]:
         raise UsageError(
             f"{places[1]}: source and destination lie in each other; choose a destination outside {places[0]}"
         )
-    places[0].check()
+    if listed:
+        places[0].check()
     if not isinstance(places[1], LocalStorage):
         places[1].check()
     return places

@@ -21,7 +21,8 @@ class ObjectInfo:
     etag:  changes when the content does; without quotes. Of a local file it is a hash, made when it is asked for.
     mtime: seconds since 1970, UTC.
     version, properties: what a single look at the object tells beside, a listing does not: its version's id in a
-           bucket that keeps versions, else ""; what it has beside its content, None of a local file.
+           bucket that keeps versions, else "" (an inventory tells it, too); what it has beside its content, None of a
+           local file.
     """
 
     key: str

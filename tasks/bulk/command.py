@@ -67,6 +67,7 @@ Exit codes: 0 done, 2 usage, 3 some photos failed (the report says which and why
 @field_options(BucketJob, "combine", "look")
 @field_option(BucketJob, "weights", "--weight", metavar="W")
 @field_option(BucketJob, "manifest", metavar="PLACE")
+@field_option(BucketJob, "inventory", metavar="PLACE")
 @field_option(BucketJob, "include", metavar="GLOB")
 @field_option(BucketJob, "exclude", metavar="GLOB")
 @field_options(BucketJob, "limit", "overwrite", "restyle", "shared_dest")
@@ -121,13 +122,15 @@ def _dry_run(job: BucketJob) -> int:
     from pcakd.bulk.plan import dry_run
     from pcakd.storage import open_places, shown
 
-    _, dest = open_places(job.source, job.dest)
+    _, dest = open_places(job.source, job.dest, listed=job.inventory is None)
     resolved, _ = follow(job, dest, tell=_told)
     plan = dry_run(resolved)
     click.echo("\n".join(plan.tally.lines()))
     click.echo(
         f"{counted(plan.items, 'result')} by {plan.model}, in style {', '.join(job.style_specs())}; job {plan.job_id}"
     )
+    if plan.inventory:
+        click.echo(f"as the inventory of {plan.inventory:%Y-%m-%d %H:%M} UTC lists them")
     for key, _, output in plan.sample:
         click.echo(f"  {shown(key)}  →  {shown(output)}")
     if (more := plan.items - plan.left_out - len(plan.sample)) > 0:

@@ -141,10 +141,10 @@ class Driver:
             if len(pending):
                 waiting.append(_with_part(pending, part))
             if sum(map(len, waiting)) >= CHUNK_ITEMS:
-                yield pa.concat_tables(waiting)
+                yield joined(waiting)
                 waiting = []
         if waiting:
-            yield pa.concat_tables(waiting)
+            yield joined(waiting)
 
     def _named(self, names: set[tuple[Part, Name]]) -> pa.Table:
         tables = []
@@ -153,7 +153,7 @@ class Driver:
             pairs = zip(items["key"].to_pylist(), items["style"].to_pylist(), strict=True)
             wanted = pa.array([(part, pair) in names for pair in pairs], pa.bool_())
             tables.append(_with_part(items.filter(wanted), part))
-        return pa.concat_tables(tables)
+        return joined(tables)
 
     def _pass(self, stack: ExitStack, items: pa.Table, *, alone: bool) -> None:
         self._check_end()
@@ -268,6 +268,7 @@ class Driver:
 
     def _crashed(self, item: Row) -> Row:
         return {name: item[name] for name in ("part", "key", "etag", "size", "style", "output")} | {
+            "version": item.get("version"),
             "status": CRASHED,
             "passing": True,
             "error": "WorkerDied",
@@ -302,6 +303,11 @@ class Driver:
                 word="results" if self.snapshot.item_count > self.snapshot.record["objects"] else "photos",
             )
         )
+
+
+def joined(tables: list[pa.Table]) -> pa.Table:
+    """Parts that a snapshot took over from an older one may lack columns."""
+    return pa.concat_tables(tables, promote_options="default")
 
 
 def _with_part(items: pa.Table, part: Part) -> pa.Table:

@@ -120,7 +120,7 @@ def _work(
 ) -> BucketReport:
     from pcakd.stylize.engine import EngineSettings
 
-    source, dest = open_places(job.source, job.dest)
+    source, dest = open_places(job.source, job.dest, listed=job.inventory is None)
     dest = dest.encrypted(job.sse) if job.sse else dest
     EngineSettings(precision=job.precision, memory_limit=options.memory_limit)
     progress.doing("reading model and styles")

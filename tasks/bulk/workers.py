@@ -187,7 +187,7 @@ def _here() -> str:
 
 
 def _new(work: Work, item: dict[str, Any]) -> Head:
-    row = {name: item[name] for name in ("part", "key", "etag", "size", "style", "output")}
+    row = {name: item.get(name) for name in ("part", "key", "etag", "size", "style", "output", "version")}
     return Head(item=item, row={**row, "status": "", "passing": False, "run": work.run, "model": work.model})
 
 
