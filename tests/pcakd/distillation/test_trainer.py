@@ -26,7 +26,7 @@ def weights(trainer):
     return torch.cat([p.flatten() for p in trainer.student().parameters()])
 
 
-@pytest.mark.parametrize("backbone", ["vgg", "mobilenet"])
+@pytest.mark.parametrize("backbone", [pytest.param("vgg", marks=pytest.mark.slow), "mobilenet"])
 def test_training_lowers_the_loss_and_gives_a_plain_student(backbone):
     trainer = make(backbone, pair_steps=(0, 0, 0, 0), joint_steps=40)
     trainer.run()

@@ -24,6 +24,7 @@ def files(folder: Path) -> dict[Path, tuple[int, int]]:
 
 
 @pytest.mark.timeout(600)
+@pytest.mark.slow
 def test_a_night_costs_its_seven_photos_and_one_shards_sum_and_a_night_of_nothing_nothing(tmp_path):
     source, shards = tmp_path / "source", tmp_path / "shards"
     teacher = str(parts.write_inputs(tmp_path) / "teacher.safetensors")

@@ -201,6 +201,7 @@ class KilledError(BaseException):
     """The process has ended here."""
 
 
+@pytest.mark.slow
 def test_killed_at_any_write_it_goes_on_to_the_same_generation(grown, tmp_path, monkeypatch):
     source, dest = grown
     contents = {f"{n:03d}.jpg": n for n in range(3, 40)} | {f"new-{n}.jpg": 300 + n for n in range(12)}
