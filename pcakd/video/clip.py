@@ -1,12 +1,14 @@
 """A clip opened and looked at: its picture stream, what lies beside it, and its frames in order."""
 
 import os
-from collections.abc import Iterator
+import zlib
+from collections.abc import Iterable, Iterator
 from contextlib import closing
 from dataclasses import dataclass, field, replace
 from fractions import Fraction
+from itertools import chain, dropwhile, islice
 from pathlib import Path
-from typing import Any
+from typing import IO, Any, Protocol
 
 import av
 from av import VideoFrame
@@ -19,6 +21,15 @@ from pcakd.video.colours import ColourTags
 
 _PLAIN_RATE = Fraction(25)
 """Frames a second of a clip that says nothing of it."""
+_AHEAD_S = 1.0
+"""Reading begins so long before a mark: a file's index may tell when a frame is decoded, not when it is shown."""
+
+
+class ClipPlace(Protocol):
+    """Where a clip lies that is no local file; as text, its name in messages."""
+
+    def open(self) -> IO[bytes]:
+        """A seekable file, opened anew for each reading."""
 
 
 @dataclass(frozen=True)
@@ -31,7 +42,7 @@ class Clip:
     matrix that players turn it by, nine numbers, or None. notes: what is not as one might think, in words.
     """
 
-    path: Path
+    path: Path | ClipPlace
     index: int
     codec: str
     width: int
@@ -60,11 +71,27 @@ class Timed:
     frame: VideoFrame = field(repr=False)
 
 
-def open_clip(path: str | os.PathLike) -> Clip:
+@dataclass(frozen=True)
+class Mark:
+    """A frame that reading may begin at: its number and time, and what tells it from others, without its pixels."""
+
+    number: int
+    time: int
+    print: int
+
+    @classmethod
+    def of(cls, timed: Timed) -> "Mark":
+        """The mark of a frame."""
+        small = timed.frame.reformat(width=64, height=64, format="gray").to_ndarray()
+        return cls(timed.number, timed.time, zlib.crc32(small.tobytes()))
+
+
+def open_clip(path: str | os.PathLike | ClipPlace) -> Clip:
     """Look at a clip. Raises NotFoundError, UsageError in one line: no clip, no picture stream, no frame, HDR."""
-    path = Path(path)
-    if path.is_dir():
-        raise UsageError(f"{path}: is a folder, not a clip")
+    if isinstance(path, str | os.PathLike):
+        path = Path(path)
+        if path.is_dir():
+            raise UsageError(f"{path}: is a folder, not a clip")
     with closing(opened(path)) as container:
         stream = _picture_stream(container, path)
         first = next(_decoded(container, stream), None)
@@ -73,10 +100,10 @@ def open_clip(path: str | os.PathLike) -> Clip:
         return _described(path, container, stream, first)
 
 
-def opened(path: Path) -> InputContainer:
+def opened(path: Path | ClipPlace) -> InputContainer:
     """The file, open for reading. Raises NotFoundError, UsageError."""
     try:
-        return av.open(str(path), metadata_errors="ignore")
+        return av.open(str(path) if isinstance(path, Path) else path.open(), metadata_errors="ignore")
     except FileNotFoundError:
         raise NotFoundError(f"{path}: no such clip") from None
     except (av.FFmpegError, OSError, ValueError) as error:
@@ -84,22 +111,48 @@ def opened(path: Path) -> InputContainer:
         raise UsageError(f"{path}: is no clip that can be read ({said})") from None
 
 
-def frames_of(clip: Clip) -> Iterator[Timed]:
-    """The frames of a clip in order; what is damaged is left out, as players do."""
+def frames_of(clip: Clip, mark: Mark | None = None) -> Iterator[Timed]:
+    """The frames of a clip in order, all or from a mark on; what is damaged is left out, as players do."""
+    start = 0 if mark is None else mark.number
+    if mark is not None and start:
+        with closing(opened(clip.path)) as container:
+            found = _timed(clip, _sought(container, _stream(container, clip), mark.time), start)
+            first = next(found, None)
+            if first is not None and Mark.of(first) == mark:
+                yield from chain([first], found)
+                return
+    # Where a jump does not end at the mark, which files allow, all before it is decoded.
     with closing(opened(clip.path)) as container:
-        stream = container.streams[clip.index]
-        assert isinstance(stream, VideoStream)
-        last: int | None = None
-        step = max(1, round(1 / (clip.rate * clip.time_base)))
-        for number, frame in enumerate(_decoded(container, stream)):
-            time = frame.pts
-            # Without a time stamp, or with one that goes back, a frame is shown where its turn is.
-            if time is None or (last is not None and time <= last):
-                time = 0 if last is None else last + step
-            last = time
-            if (frame.width, frame.height) != (clip.width, clip.height) or frame.format.name != clip.pixels:
-                frame = frame.reformat(width=clip.width, height=clip.height, format=clip.pixels)
-            yield Timed(number, time, frame)
+        yield from islice(_timed(clip, _decoded(container, _stream(container, clip)), 0), start, None)
+
+
+def _stream(container: InputContainer, clip: Clip) -> VideoStream:
+    stream = container.streams[clip.index]
+    assert isinstance(stream, VideoStream)
+    return stream
+
+
+def _sought(container: InputContainer, stream: VideoStream, time: int) -> Iterator[VideoFrame]:
+    assert stream.time_base is not None
+    try:
+        container.seek(time - round(_AHEAD_S / stream.time_base), stream=stream)
+    except av.FFmpegError:
+        return
+    yield from dropwhile(lambda frame: frame.pts is None or frame.pts < time, _decoded(container, stream))
+
+
+def _timed(clip: Clip, frames: Iterable[VideoFrame], start: int) -> Iterator[Timed]:
+    last: int | None = None
+    step = max(1, round(1 / (clip.rate * clip.time_base)))
+    for number, frame in enumerate(frames, start):
+        time = frame.pts
+        # Without a time stamp, or with one that goes back, a frame is shown where its turn is.
+        if time is None or (last is not None and time <= last):
+            time = 0 if last is None else last + step
+        last = time
+        if (frame.width, frame.height) != (clip.width, clip.height) or frame.format.name != clip.pixels:
+            frame = frame.reformat(width=clip.width, height=clip.height, format=clip.pixels)
+        yield Timed(number, time, frame)
 
 
 def _decoded(container: InputContainer, stream: VideoStream) -> Iterator[VideoFrame]:
@@ -122,7 +175,7 @@ def _decoded(container: InputContainer, stream: VideoStream) -> Iterator[VideoFr
             return
 
 
-def _picture_stream(container: InputContainer, path: Path) -> VideoStream:
+def _picture_stream(container: InputContainer, path: Path | ClipPlace) -> VideoStream:
     for stream in container.streams.video:
         if not stream.disposition & stream.disposition.attached_pic:
             if stream.codec_context is None:
@@ -131,7 +184,7 @@ def _picture_stream(container: InputContainer, path: Path) -> VideoStream:
     raise UsageError(f"{path}: has no video stream")
 
 
-def _described(path: Path, container: InputContainer, stream: VideoStream, first: VideoFrame) -> Clip:
+def _described(path: Path | ClipPlace, container: InputContainer, stream: VideoStream, first: VideoFrame) -> Clip:
     rate = stream.average_rate or stream.guessed_rate or stream.base_rate or _PLAIN_RATE
     assert stream.time_base is not None
     frames = stream.frames or _estimated(container, stream, rate)

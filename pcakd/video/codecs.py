@@ -4,6 +4,7 @@ import os
 from collections.abc import Mapping
 from dataclasses import dataclass
 from fractions import Fraction
+from functools import cache
 from pathlib import Path
 from typing import cast
 
@@ -30,6 +31,10 @@ class _Kind:
     preset: Mapping[str, str]
     reorder: int = 0
 
+
+_NO_AVX512 = "asm=MMX2,SSE2Fast,SSSE3,SSE4.2,AVX,FMA3,BMI2,AVX2"
+"""x264's code for AVX-512 takes memory into account that it has not written: now and then the same frames become other
+bytes (seen in its build 165, in the tree of macroblocks). Where there is AVX-512, all of these are."""
 
 _X265 = f"log-level=error:frame-threads=2:pools={_THREADS}"
 _KINDS = {
@@ -125,6 +130,8 @@ def choose_writing(clip: Clip, target: Path, options: VideoOptions) -> Writing:
         raise UsageError(f"crf is {options.crf}: {name} has none; leave it out")
     pixels, notes = _pixels(kind, clip)
     settings = dict(kind.preset)
+    if kind.encoder == "libx264" and _has_avx512():
+        settings["x264-params"] = _NO_AVX512
     if kind.crf is not None:
         settings["crf"] = str(kind.crf if options.crf is None else options.crf)
     alpha = clip.alpha and any(c.is_alpha for c in av.VideoFormat(pixels).components)
@@ -147,6 +154,14 @@ def _pixels(kind: _Kind, clip: Clip) -> tuple[str, tuple[str, ...]]:
     found = next((name for name in names if name in offered), offered[0])
     said = "odd size: colours are kept at full resolution (4:4:4), which some players do not show"
     return found, (said,) if odd and "444" in found else ()
+
+
+@cache
+def _has_avx512() -> bool:
+    try:
+        return " avx512f" in Path("/proc/cpuinfo").read_text()
+    except OSError:
+        return False
 
 
 def _sampling(pixels: av.VideoFormat) -> str:

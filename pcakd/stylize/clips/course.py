@@ -10,6 +10,7 @@ import torch
 
 from pcakd.stylize.look.fit import LookMoments
 from pcakd.stylize.look.look import Look
+from pcakd.video.clip import Mark
 
 
 @dataclass(frozen=True)
@@ -36,10 +37,11 @@ class Course:
 
 @dataclass(frozen=True)
 class CoursePlan:
-    """The shots of a clip, in order. frames: how many there are."""
+    """The shots of a clip, in order. frames: how many there are; marks: the first frame of each segment."""
 
     courses: tuple[Course, ...]
     frames: int
+    marks: tuple[Mark, ...]
 
     def look(self, number: int, time: float) -> Look:
         """The look of a frame by its number and time in seconds."""

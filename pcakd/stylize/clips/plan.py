@@ -1,5 +1,5 @@
 """The first pass over a clip: where its shots are, and what look each has. Memory does not grow with the clip's length
-but by a look a shot, or a few numbers for every sample that is followed."""
+but by a look a shot, or a few numbers for every sample that is followed, and a mark a segment."""
 
 from collections import deque
 from collections.abc import Callable
@@ -12,13 +12,14 @@ from pcakd.photos.photo import Photo
 from pcakd.stylize.clips.course import Course, CoursePlan, follow
 from pcakd.stylize.look.decide import SERIES, Small, look_of, told_by
 from pcakd.stylize.look.fit import LookMoments
-from pcakd.stylize.look.look import SIDE
+from pcakd.stylize.look.look import SIDE, Look
 from pcakd.stylize.options import StylizeOptions
 from pcakd.stylize.style import Style
 from pcakd.stylize.stylizer import Stylizer
-from pcakd.video.clip import Clip, Timed, frames_of
+from pcakd.video.clip import Clip, Mark, Timed, frames_of
 from pcakd.video.colours import FrameColours
 from pcakd.video.options import VideoOptions
+from pcakd.video.segments import SEGMENT
 from pcakd.video.shots import FLASH, THUMBNAIL, ShotFinder
 
 SAMPLES_EACH = 2.0
@@ -51,8 +52,16 @@ class Planner:
     """Reads a clip once and finds the course of each shot."""
 
     def __init__(
-        self, stylizer: Stylizer, clip: Clip, style: Style, options: StylizeOptions, video: VideoOptions
+        self,
+        stylizer: Stylizer,
+        clip: Clip,
+        style: Style,
+        options: StylizeOptions,
+        video: VideoOptions,
+        look: Look | None = None,
     ) -> None:
+        """look: that the clip shares with others; None: each shot has its own."""
+        self.look = look
         self.stylizer, self.clip, self.style, self.options, self.video = stylizer, clip, style, options, video
         self.colours = FrameColours(clip.tags, clip.height, deep=clip.deep)
         self.how: dict[str, Any] = {
@@ -67,18 +76,24 @@ class Planner:
         """The whole clip. told: called with how many frames are read."""
         finder, last = ShotFinder(self.video.cut), -1
         held: deque[Timed] = deque()  # frames of which it is not known yet whether they begin a shot
+        marks: list[Mark] = []
         for timed in frames_of(self.clip):
             last = timed.number
+            if last % SEGMENT == 0:
+                marks.append(Mark.of(timed))
+            told(last + 1)
+            if self.look is not None:
+                continue
             held.append(timed)
             begins = None if self.video.one_shot else finder.push(self.colours.small(timed.frame, THUMBNAIL))
             if len(held) > FLASH:
                 self._take(held.popleft(), begins=begins is not None)
-            told(last + 1)
         back = finder.rest()
         for timed in held:
             self._take(timed, begins=back is not None and timed.number == last - back)
         self._end()
-        return CoursePlan(tuple(self._courses), last + 1)
+        courses = self._courses if self.look is None else [Course(0, (0.0,), (self.look,))]
+        return CoursePlan(tuple(courses), last + 1, tuple(marks))
 
     def _take(self, timed: Timed, *, begins: bool) -> None:
         if begins:

@@ -3,7 +3,7 @@
 import os
 from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import ThreadPoolExecutor
-from itertools import groupby
+from itertools import islice
 from pathlib import Path
 from typing import NamedTuple
 
@@ -13,6 +13,7 @@ from av import VideoFrame
 from pcakd.errors import UsageError
 from pcakd.stylize.clips.course import CoursePlan
 from pcakd.stylize.clips.plan import Planner
+from pcakd.stylize.look.look import Look
 from pcakd.stylize.look.slicing import load_kernel
 from pcakd.stylize.options import StylizeOptions
 from pcakd.stylize.style import Style
@@ -22,7 +23,7 @@ from pcakd.video.codecs import Writing, choose_writing
 from pcakd.video.colours import FrameColours
 from pcakd.video.mux import write_clip
 from pcakd.video.options import VideoOptions
-from pcakd.video.segments import SEGMENT, EncodedPacket, encode_segment
+from pcakd.video.segments import EncodedPacket, encode_segment
 
 Told = Callable[[str, int, int | None], None]
 """Called with what is done ("reading", "writing"), how many frames of how many."""
@@ -48,22 +49,36 @@ def stylize_clip(
     clip = open_clip(path)
     writing = choose_writing(clip, target, video)
     plan = plan_clip(stylizer, clip, style, options, video, told)
-    done = 0
+    packets = encoded(clip, plan, writing, range(len(plan.marks)), lambda done: told("writing", done, plan.frames))
+    notes = write_clip(clip, target, writing, packets)
+    return plan, [*clip.notes, *writing.notes, *notes]
 
-    def packets() -> Iterator[EncodedPacket]:
-        colours = FrameColours(clip.tags, clip.height, deep=clip.deep)
-        for _, frames in groupby(frames_of(clip), lambda timed: timed.number // SEGMENT):
-            yield from encode_segment(clip, writing, counted(stylized(clip, plan, frames, colours, writing)))
+
+def encoded(
+    clip: Clip,
+    plan: CoursePlan,
+    writing: Writing,
+    segments: range,
+    told: Callable[[int], None] = lambda done: None,
+) -> Iterator[EncodedPacket]:
+    """The packets of some segments, in order; they do not depend on which others are asked for with them.
+
+    told: called with how many frames are done.
+    """
+    colours = FrameColours(clip.tags, clip.height, deep=clip.deep)
+    starts = [*(mark.number for mark in plan.marks), plan.frames]
+    frames, done = frames_of(clip, plan.marks[segments.start]), 0
 
     def counted(frames: Iterable[VideoFrame]) -> Iterator[VideoFrame]:
         nonlocal done
         for frame in frames:
             done += 1
-            told("writing", done, plan.frames)
+            told(done)
             yield frame
 
-    notes = write_clip(clip, target, writing, packets())
-    return plan, [*clip.notes, *writing.notes, *notes]
+    for segment in segments:
+        own = islice(frames, starts[segment + 1] - starts[segment])
+        yield from encode_segment(clip, writing, counted(stylized(clip, plan, own, colours, writing)))
 
 
 def plan_clip(
@@ -73,14 +88,18 @@ def plan_clip(
     options: StylizeOptions,
     video: VideoOptions,
     told: Told = lambda what, done, total: None,
+    look: Look | None = None,
 ) -> CoursePlan:
-    """The first pass. Raises UsageError for options that stylize every frame by itself."""
+    """The first pass. look: that the clip shares with others.
+
+    Raises UsageError for options that stylize every frame by itself.
+    """
     if stylizer.rendering(options) == "full":
         raise UsageError(
             "clips are rendered by looks: a full rendering of each frame flickers; leave out --render full"
         )
     load_kernel()
-    return Planner(stylizer, clip, style, options, video).plan(lambda done: told("reading", done, clip.frames))
+    return Planner(stylizer, clip, style, options, video, look).plan(lambda done: told("reading", done, clip.frames))
 
 
 def stylized(

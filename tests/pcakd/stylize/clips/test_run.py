@@ -12,13 +12,16 @@ import numpy as np
 import pytest
 
 from pcakd.errors import FatalError
-from pcakd.stylize.clips.run import plan_clip, stylize_clip
+from pcakd.stylize.clips.run import encoded, plan_clip, stylize_clip
 from pcakd.stylize.options import StylizeOptions
 from pcakd.video.clip import frames_of, open_clip
+from pcakd.video.codecs import choose_writing
 from pcakd.video.options import VideoOptions
 from tests.pcakd.video.made import packets, pan, write
 
 OPTIONS = StylizeOptions()
+slow = pytest.mark.slow
+SNOW = np.random.default_rng(0).integers(0, 256, (8, 120, 160, 3)).astype(np.uint8)
 
 
 def test_a_held_look_makes_of_equal_colours_equal_colours_and_changes_at_the_cut(stylizer, style, tmp_path):
@@ -75,13 +78,13 @@ def test_strength_zero_gives_the_clip_back(stylizer, style, tmp_path):
 @pytest.mark.parametrize(
     ("name", "codec"),
     [("clip.mkv", "ffv1")]
-    + [pytest.param(*one, marks=pytest.mark.slow) for one in (("clip.mp4", "libx264"), ("clip.webm", "libvpx-vp9"))],
+    + [pytest.param(*one, marks=slow) for one in (("clip.mp4", "libx264"), ("clip.webm", "libvpx-vp9"))],
 )
 def test_however_it_is_cut_into_segments_a_clip_is_whole(stylizer, style, tmp_path, monkeypatch, name, codec):
     clip = write(tmp_path / name, pan(20, size=(64, 48)), codec=codec, audio="aac" if name == "clip.mp4" else "")
     found = []
     for length in (8, 1000):
-        monkeypatch.setattr("pcakd.stylize.clips.run.SEGMENT", length)
+        monkeypatch.setattr("pcakd.stylize.clips.plan.SEGMENT", length)
         target = tmp_path / f"{length}{clip.suffix}"
         stylize_clip(stylizer, clip, target, style, OPTIONS, VideoOptions())
         found.append([(timed.time, timed.frame.to_ndarray(format="rgb24")) for timed in frames_of(open_clip(target))])
@@ -90,6 +93,50 @@ def test_however_it_is_cut_into_segments_a_clip_is_whole(stylizer, style, tmp_pa
     # Lossless: equal; else as near as two encodings of one picture are.
     worst = max(float(np.abs(a.astype(int) - b.astype(int)).mean()) for (_, a), (_, b) in zip(*found, strict=True))
     assert worst == 0 if codec == "ffv1" else worst < 2
+
+
+@pytest.mark.parametrize(
+    ("name", "codec", "options"),
+    [
+        ("clip.mp4", "libx264", {"g": "10"}),
+        pytest.param("open.mkv", "libx265", {"x265-params": "log-level=error:keyint=9:open-gop=1"}, marks=slow),
+        pytest.param("clip.webm", "libvpx-vp9", {"g": "7"}, marks=slow),
+        pytest.param("clip.ts", "mpeg2video", {"g": "6"}, marks=slow),
+        pytest.param("raw.h264", "libx264", {}, marks=slow),
+        pytest.param("clip.gif", "gif", {}, marks=slow),
+        pytest.param("old.avi", "mpeg4", {"g": "8", "bf": "2"}, marks=slow),
+    ],
+)
+def test_segments_that_are_made_apart_are_those_of_one_piece(
+    stylizer, style, tmp_path, monkeypatch, name, codec, options
+):
+    monkeypatch.setattr("pcakd.stylize.clips.plan.SEGMENT", 8)
+    pixels = "rgb8" if codec == "gif" else "yuv420p"
+    clip = open_clip(write(tmp_path / name, pan(30, size=(64, 48)), codec=codec, pixels=pixels, **options))
+    plan = plan_clip(stylizer, clip, style, OPTIONS, VideoOptions())
+    writing = choose_writing(clip, Path("out.mkv"), VideoOptions(codec="h264"))
+    whole = list(encoded(clip, plan, writing, range(4)))
+    assert len(whole) == plan.frames == 30
+    assert [
+        packet for part in (range(1), range(1, 3), range(3, 4)) for packet in encoded(clip, plan, writing, part)
+    ] == whole
+
+
+@pytest.mark.parametrize(
+    "codec", ["h264", *(pytest.param(name, marks=slow) for name in ("hevc", "vp9", "av1", "ffv1"))]
+)
+def test_the_same_frames_become_the_same_packets_whatever_was_encoded_before(stylizer, style, tmp_path, codec):
+    random, noise = np.random.default_rng(0), write(tmp_path / "noise.mkv", SNOW, codec="ffv1")
+    found = set()
+    clips = [open_clip(write(tmp_path / "clip.mkv", pan(8))), open_clip(noise)]
+    plans = [plan_clip(stylizer, clip, style, OPTIONS, VideoOptions()) for clip in clips]
+    for _ in range(6):
+        crf = None if codec == "ffv1" else int(random.integers(20, 50))
+        other = choose_writing(clips[1], Path("out.mkv"), VideoOptions(codec=codec, crf=crf))
+        list(encoded(clips[1], plans[1], other, range(1)))
+        writing = choose_writing(clips[0], Path("out.mkv"), VideoOptions(codec=codec))
+        found.add(tuple(encoded(clips[0], plans[0], writing, range(1))))
+    assert len(found) == 1
 
 
 def test_the_same_clip_becomes_the_same_bytes(stylizer, style, tmp_path):
@@ -132,8 +179,7 @@ def files_of_at_most(size: int) -> Iterator[None]:
     ],
 )
 def test_a_disk_that_is_full_is_said_and_leaves_what_was_there(stylizer, style, tmp_path, name, codec, room):
-    noise = np.random.default_rng(0).integers(0, 256, (8, 120, 160, 3)).astype(np.uint8)
-    pictures = noise if name == "noise.mkv" else pan(4, size=(64, 48))
+    pictures = SNOW if name == "noise.mkv" else pan(4, size=(64, 48))
     clip, target = write(tmp_path / name, pictures, codec=codec), (tmp_path / "out").with_suffix(Path(name).suffix)
     target.write_bytes(b"of yesterday")
     with pytest.raises(FatalError) as told, files_of_at_most(room):
