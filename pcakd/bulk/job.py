@@ -161,6 +161,12 @@ class RunOptions(MachineLimits):
     window: str | None = None
     """Work only between these times of the day, as 22:00-06:00 on this machine's clock; end when it closes, the same
     command goes on."""
+    to_webdataset: str = ""
+    """When all is done, also write the good results as tar shards, as WebDataset reads them, with their rows as JSON,
+    under this folder or s3:// prefix."""
+    to_parquet: str = ""
+    """When all is done, also write the good results and their rows as Parquet shards under this folder or s3:// prefix.
+    """
     notify: str = ""
     """Post a signed JSON summary to this URL when the run ends, however it ends; PCAKD_NOTIFY_SECRET signs it."""
 
@@ -321,7 +327,7 @@ def load_job(path: str | Path, **changes: Any) -> tuple[BucketJob, RunOptions]:
     check_kinds(values, BucketJob, f"{path}")
     run = _parsed(run, f"{path}: [run]")
     check_kinds(run, RunOptions, f"{path}: [run]")
-    values = _beside(values, path.parent)
+    values, run = _beside(values, path.parent), _beside(run, path.parent)
     for name, value in changes.items():
         (run if name in RunOptions.__dataclass_fields__ else values)[name] = value
     if missing := [name for name in ("source", "dest", "styles") if name not in values]:
@@ -354,7 +360,7 @@ def _beside(values: dict[str, Any], folder: Path) -> dict[str, Any]:
         return f"{name}={place(rest)}" if equals and "/" not in name else place(text)
 
     values = dict(values)
-    for name in ("source", "dest", "manifest", "inventory"):
+    for name in ("source", "dest", "manifest", "inventory", "to_webdataset", "to_parquet"):
         if name in values:
             values[name] = place(values[name])
     if "styles" in values:

@@ -67,7 +67,8 @@ class Ledger:
         """How items are rendered where the job says so, or nothing: a job that began before there were looks goes on
         without them."""
         named = self.resolved.job.render
-        return named if named != "auto" or self.root.exists(RENDER) else "full"
+        begun_then = self.root.exists(SPEC) and not self.root.exists(RENDER)
+        return "full" if named == "auto" and begun_then else named
 
     def former_names(self) -> bool:
         """Whether results are named as before content decided on names without suffix: a job that began then keeps the
@@ -104,8 +105,8 @@ class Ledger:
         done = None if newest is None else newest.done()
         if newest is not None and done is None and newest.record["selection"] == selection:
             return newest
-        names = {"version": self.resolved.version, "former_names": self.former_names()}
-        items = plan_items(job, source, self.dest, manifest, inventory=inventory, **names)
+        version, former = self.resolved.version, self.former_names()
+        items = plan_items(job, source, self.dest, manifest, version, inventory=inventory, former_names=former)
         again = job.overwrite == "replace"
         # Under "fail" a result in the way is final; under another policy it is not.
         stands = done is not None and not again and (job.overwrite == "fail" or EXISTS not in done.status)

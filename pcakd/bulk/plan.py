@@ -1,6 +1,6 @@
 """A dry run: what a job would do."""
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from datetime import datetime
 from itertools import islice
@@ -39,8 +39,11 @@ class Plan:
     sample: list[tuple[str, str, str]] = field(default_factory=list)
 
 
-def dry_run(resolved: Resolved, *, sample: int = 10) -> Plan:
-    """List the source, plan every output, check for collisions; write nothing. Raises as a run would."""
+def dry_run(resolved: Resolved, *, sample: int = 10, pending: Callable[[Item], None] = lambda item: None) -> Plan:
+    """List the source, plan every output, check for collisions; write nothing. Raises as a run would.
+
+    pending: told of each item that a run would take, in order.
+    """
     job = resolved.job
     source, dest = open_places(job.source, job.dest, listed=job.inventory is None)
     manifest, inventory = open_manifest(job), open_listing(job, source)
@@ -48,6 +51,7 @@ def dry_run(resolved: Resolved, *, sample: int = 10) -> Plan:
     tally = Tally()
     items = left_out = finished = 0
     first: list[tuple[str, str, str]] = []
+    chunk: list[Item] = []
 
     check_names(dest, resolved)
     ledger = Ledger(dest, resolved)
@@ -57,7 +61,7 @@ def dry_run(resolved: Resolved, *, sample: int = 10) -> Plan:
         return plan_items(job, source, dest, manifest, resolved.version, inventory=inventory, former_names=former)
 
     def parts() -> Iterator[pa.Table]:
-        nonlocal items, left_out
+        nonlocal items, left_out, chunk
         planned, last = plan(), None
         while chunk := list(islice(planned, PART_ITEMS)):
             items += len(chunk)
@@ -75,6 +79,10 @@ def dry_run(resolved: Resolved, *, sample: int = 10) -> Plan:
     newest = None if job.overwrite == "replace" else ledger.newest()
     for rows in carried_rows(parts(), iter(()) if newest is None else newest.pairs(), job.overwrite, source):
         finished += len(rows)
+        done = set(zip(rows["key"].to_pylist(), rows["style"].to_pylist(), strict=True))
+        for item in chunk:
+            if (item.key, item.style) not in done and not is_left_out(item.key):
+                pending(item)
     check.finish(plan)
     return Plan(
         job_id=resolved.job_id,
@@ -83,6 +91,6 @@ def dry_run(resolved: Resolved, *, sample: int = 10) -> Plan:
         items=items,
         left_out=left_out,
         finished=finished,
-        inventory=inventory and inventory.made,
+        inventory=None if inventory is None else inventory.made,
         sample=first,
     )

@@ -61,14 +61,16 @@ def s3_policy(
     dest: str | None = None,
     *,
     read: tuple[str, ...] = (),
+    write: tuple[str, ...] = (),
     inventory: str | None = None,
     properties: ResultProperties | None = None,
 ) -> dict[str, Any]:
     """The IAM policy of a role.
 
     source, dest: s3:// addresses; dest only where the role has one. read: more places that are read (styles, a
-    manifest, a teacher). inventory: manifest.json of an S3 Inventory that a bulk job takes for its listing; it may read
-    those of other days, too. properties: what a bulk job gives its results beside their content. Raises UsageError.
+    manifest, a teacher). write: more that are written (shards of results). inventory: manifest.json of an S3 Inventory
+    that a bulk job takes for its listing; it may read those of other days, too. properties: what a bulk job gives its
+    results beside their content. Raises UsageError.
     """
     asked = properties or ResultProperties()
     if asked != ResultProperties() or inventory:
@@ -83,6 +85,8 @@ def s3_policy(
     statements = _place("Source", source, (*rights.source, *(READ_TAGS if everything else ())))
     for number, place in enumerate(read, 1):
         statements += _place(f"Read{number}", place, READ)
+    for number, place in enumerate(write, 1):
+        statements += _place(f"Write{number}", place, (*READ, *WRITE, *DELETE))
     if inventory:
         statements += _place("Inventory", inventory.rsplit("/", 2)[0], READ)
     if dest is not None and rights.dest is not None:
@@ -153,12 +157,11 @@ _ROLES = "\n".join(f"    {name:<15} {role.what}" for name, role in ROLES.items()
 @click.argument("source")
 @click.argument("dest", required=False)
 @click.option("--read", multiple=True, metavar="S3_URI", help="One more folder that is read: styles, a manifest.")
+@click.option("--write", multiple=True, metavar="S3_URI", help="One more folder that is written: shards of results.")
 @field_option(BucketJob, "inventory", metavar="S3_URI", help="manifest.json of the S3 Inventory that a bulk job takes.")
 @field_options(ResultProperties, "keep_properties")
 @field_option(ResultProperties, "sse", metavar="AES256|aws:kms[:KEY]")
 @field_option(ResultProperties, "tags", "--tag", metavar="NAME=VALUE")
-def s3_policy_command(
-    role: str, source: str, dest: str | None, read: tuple[str, ...], inventory: str | None, **properties: Any
-) -> None:
-    given = ResultProperties(**properties)
-    click.echo(json.dumps(s3_policy(role, source, dest, read=read, inventory=inventory, properties=given), indent=2))
+def s3_policy_command(role: str, source: str, dest: str | None, **options: Any) -> None:
+    given = ResultProperties(**{name: options.pop(name) for name in ("keep_properties", "sse", "tags")})
+    click.echo(json.dumps(s3_policy(role, source, dest, **options, properties=given), indent=2))

@@ -23,6 +23,7 @@ __all__ = [
     "ObjectInfo",
     "ObjectReader",
     "Storage",
+    "check_apart",
     "open_places",
     "open_storage",
     "sha256_hex",
@@ -57,14 +58,20 @@ def open_places(source: str, dest: str, *, listed: bool = True) -> tuple[Storage
 
     Raises UsageError where one lies in the other, NotFoundError and AccessError for a place that cannot be used.
     """
+    places = check_apart(source, dest)
+    if listed:
+        places[0].check()
+    if not isinstance(places[1], LocalStorage):
+        places[1].check()
+    return places
+
+
+def check_apart(source: str, dest: str) -> tuple[Storage, Storage]:
+    """The storages at two places. Raises UsageError where one lies in the other."""
     places = open_storage(source), open_storage(dest)
     outer, inner = (f"{place.uri()}/" for place in places)
     if inner.startswith(outer) or outer.startswith(inner):
         raise UsageError(
             f"{places[1]}: source and destination lie in each other; choose a destination outside {places[0]}"
         )
-    if listed:
-        places[0].check()
-    if not isinstance(places[1], LocalStorage):
-        places[1].check()
     return places

@@ -6,6 +6,7 @@ from typing import Any
 import click
 from click.core import ParameterSource
 
+from pcakd.bulk.estimate import Prices, SizeSample
 from pcakd.bulk.job import BucketJob, RunOptions, load_job
 from pcakd.bulk.properties import ResultProperties
 from pcakd.cli.extra import need_pipeline
@@ -82,11 +83,19 @@ Exit codes: 0 done, 2 usage, 3 some photos failed (the report says which and why
 @field_options(RunOptions, "max_minutes", "max_gb_out")
 @field_option(RunOptions, "max_rate", metavar="N/s|SIZE/s")
 @field_option(RunOptions, "window", metavar="HH:MM-HH:MM")
+@field_option(RunOptions, "to_webdataset", metavar="PLACE")
+@field_option(RunOptions, "to_parquet", metavar="PLACE")
 @field_option(RunOptions, "notify", metavar="URL")
 @request_payer_option
 @click.option("--dry-run", is_flag=True, help="List, plan and check for collisions; write nothing.")
+@click.option("--estimate", is_flag=True, help="With --dry-run: measure 20 objects, say what hours, GB and cost.")
+@click.option(
+    "--price", multiple=True, metavar="NAME=X", help="Of the estimate: core_hour, gets, puts, lists, gb_month."
+)
 @click.pass_context
-def stylize_bucket(ctx: click.Context, job_file: Path | None, dry_run: bool, **values: Any) -> int:
+def stylize_bucket(
+    ctx: click.Context, job_file: Path | None, dry_run: bool, estimate: bool, price: tuple[str, ...], **values: Any
+) -> int:
     """Give every photo under SRC the style of other photos, under DEST.
 
     SRC and DEST are folders or s3://bucket/prefix. Every photo of SRC gets exactly one row in the report, every
@@ -94,8 +103,10 @@ def stylize_bucket(ctx: click.Context, job_file: Path | None, dry_run: bool, **v
     """
     need_pipeline("pcakd stylize-bucket")
     job, options = read_job(ctx, job_file, values)
+    if (estimate and not dry_run) or (price and not estimate):
+        raise click.UsageError("--estimate goes with --dry-run, and --price with --estimate.", ctx)
     if dry_run:
-        return _dry_run(job)
+        return _dry_run(job, options, Prices.parse(price) if estimate else None)
     return _run(job, options)
 
 
@@ -117,14 +128,15 @@ def read_job(ctx: click.Context, job_file: Path | None, values: dict[str, Any]) 
     return BucketJob(**given), RunOptions(**run)
 
 
-def _dry_run(job: BucketJob) -> int:
+def _dry_run(job: BucketJob, options: RunOptions, prices: Prices | None) -> int:
     from pcakd.bulk.followed import follow
     from pcakd.bulk.plan import dry_run
     from pcakd.storage import open_places, shown
 
     _, dest = open_places(job.source, job.dest, listed=job.inventory is None)
     resolved, _ = follow(job, dest, tell=_told)
-    plan = dry_run(resolved)
+    sample = SizeSample()
+    plan = dry_run(resolved, pending=sample.add if prices else lambda item: None)
     click.echo("\n".join(plan.tally.lines()))
     click.echo(
         f"{counted(plan.items, 'result')} by {plan.model}, in style {', '.join(job.style_specs())}; job {plan.job_id}"
@@ -139,6 +151,13 @@ def _dry_run(job: BucketJob) -> int:
         click.echo(f"{plan.left_out:,} of them no photos, by their names: left out")
     if plan.finished:
         click.echo(f"{plan.finished:,} of them an earlier run has finished")
+    if prices and sample.count:
+        from tasks.bulk import BulkProgress
+        from tasks.bulk.estimate import measure
+
+        with BulkProgress(show=True) as progress:
+            found = measure(resolved, options, sample, prices, progress=progress)
+        click.echo("\n".join(filter(None, found.lines())))
     return EXIT_OK
 
 
@@ -184,5 +203,8 @@ def _run(job: BucketJob, options: RunOptions) -> int:
         click.echo(f"{done}, the first after {first:,.1f} s; {rate:,.2f}/s" if first is not None else done)
     if totals.passing:
         click.echo(f"{totals.passing:,} failed for a reason that may pass: the same command tries them again")
+    for packed in report.packed:
+        there = ", there already" if packed.reused else ""
+        click.echo(f"shards: {packed.place}: {counted(packed.shards, 'shard')}, {packed.rows:,} results{there}")
     click.echo(f"report: {report.page}")
     return EXIT_PARTIAL if report.failed else EXIT_OK

@@ -8,7 +8,7 @@ import secrets
 import time
 from collections.abc import Callable
 from contextlib import suppress
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from typing import Any
 
@@ -17,12 +17,13 @@ from pcakd.bulk.followed import follow
 from pcakd.bulk.job import BucketJob, Resolved, RunOptions
 from pcakd.bulk.ledger import Ledger, Snapshot
 from pcakd.bulk.notify import LONGEST_S, Notifier
+from pcakd.bulk.packing import Kind, Packed, pack_results
 from pcakd.bulk.properties import ResultProperties
 from pcakd.bulk.report import PAGE, Report, RunInfo, write_report
 from pcakd.bulk.totals import Totals
 from pcakd.errors import AccessError, FatalError, PcakdError
 from pcakd.fields import chosen
-from pcakd.storage import LocalStorage, Storage, open_places
+from pcakd.storage import LocalStorage, Storage, check_apart, open_places, open_storage
 from tasks.bulk.driver import Driver
 from tasks.bulk.progress import BulkProgress
 from tasks.bulk.word import INTERRUPTED_S, word_of_end
@@ -36,6 +37,7 @@ class BucketReport:
     """How a job ended.
 
     totals:    of the whole listing. results: where its rows are; page: the report's address.
+    packed:    the shards of its results, where it was to write any.
     reused:    there was nothing to do. processed: items that this run brought to an end, in so many seconds.
     """
 
@@ -48,6 +50,7 @@ class BucketReport:
     reused: bool
     processed: int = 0
     seconds: float = 0.0
+    packed: tuple[Packed, ...] = ()
 
     @property
     def status(self) -> dict[str, int]:
@@ -122,6 +125,7 @@ def _work(
 
     source, dest = open_places(job.source, job.dest, listed=job.inventory is None)
     dest = dest.encrypted(job.sse) if job.sse else dest
+    shards = _shard_places(job, options)
     EngineSettings(precision=job.precision, memory_limit=options.memory_limit)
     progress.doing("reading model and styles")
     resolved, begin = follow(job, dest, tell=moved)
@@ -138,18 +142,38 @@ def _work(
             raise
         totals = snapshot.done()
         if totals is not None and not totals.passing:
-            return _report(resolved, snapshot, totals, reused=True)
-        return _BucketRun(
-            resolved=resolved,
-            ledger=ledger,
-            snapshot=snapshot,
-            source=source,
-            dest=dest,
-            options=options,
-            progress=progress,
-            held=held,
-            reported=reported,
-        ).to_end()
+            report = _report(resolved, snapshot, totals, reused=True)
+        else:
+            report = _BucketRun(
+                resolved=resolved,
+                ledger=ledger,
+                snapshot=snapshot,
+                source=source,
+                dest=dest,
+                options=options,
+                progress=progress,
+                held=held,
+                reported=reported,
+            ).to_end()
+        packed = [
+            pack_results(snapshot, dest, place, kind, job_id=resolved.job_id, tell=progress.doing)
+            for kind, place in shards
+        ]
+        held.check()
+        return replace(report, packed=tuple(packed))
+
+
+def _shard_places(job: BucketJob, options: RunOptions) -> list[tuple[Kind, Storage]]:
+    """Where shards of results go. Raises UsageError where that lies in the source or among the results."""
+    given: list[tuple[Kind, str]] = [("webdataset", options.to_webdataset), ("parquet", options.to_parquet)]
+    found = []
+    for kind, place in given:
+        if place:
+            for other in (job.source, job.dest):
+                check_apart(other, place)
+            storage = open_storage(place)
+            found.append((kind, storage.encrypted(job.sse) if job.sse else storage))
+    return found
 
 
 @dataclass(kw_only=True)
@@ -203,58 +227,26 @@ class _BucketRun:
         )
 
     def _chain(self, items: int) -> Any:
-        """Once Ray is there: the styles' statistics, computed once, and the chain."""
-        from pcakd.stylize.stylizer import Stylizer
-        from tasks.bulk.pace import Paced
-        from tasks.bulk.pipeline import Chain, ClusterShares
-        from tasks.bulk.shared_looks import shared_looks
-        from tasks.bulk.workers import Work
-        from tasks.cluster.attach import cluster_cpus, cluster_gpus, cluster_memory
+        """Once Ray is there."""
 
-        job, options, checkpoint = self.resolved.job, self.options, self.resolved.checkpoint
-        assert checkpoint is not None
-        settings: dict[str, Any] = {"precision": job.precision, "memory_limit": options.memory_limit}
-        stylizer = Stylizer(checkpoint, device=options.device, **settings)
-        specs = job.style_specs()
-        styles = {
-            name: stylizer.style(*photos, weights=specs[name].weights) for name, photos in self.resolved.photos.items()
-        }
-        looks = {}
-        if job.look == "shared":
+        def shared(stylizer: Any, styles: dict[str, Any]) -> dict[str, Any]:
+            from tasks.bulk.shared_looks import shared_looks
+
             self.progress.doing("deciding on the shared look")
             place = {"root": self.ledger.root, "snapshot": self.snapshot, "source": self.source}
-            looks = shared_looks(stylizer, styles, job.options(), **place)  # type: ignore[arg-type]
-        shares = ClusterShares.for_cluster(
-            cluster_cpus(),
-            cluster_gpus(),
-            cluster_memory(),
+            return shared_looks(stylizer, styles, self.resolved.job.options(), **place)  # type: ignore[arg-type]
+
+        chain = make_chain(
+            self.resolved,
+            self.options,
             items=items,
-            workers=options.workers,
-            device=options.device,
-            settings=settings,
-        )
-        self.workers, self.device = shares.stylizers, "cuda" if shares.gpus else "cpu"
-        rate = options.rate()
-        work = Work(
-            source=self.source,
-            dest=self.dest,
             run=self.name,
-            model=self.resolved.model,
-            transform=job.transform,
-            balance=job.balance,
-            strength=job.strength,
-            smoothing=job.smoothing,
-            compat=job.compat,
+            places=(self.source, self.dest),
             render=self.ledger.render(),
-            quality=job.quality,
-            max_side=job.max_side,
-            depth=job.depth,
-            colour=job.colour,
-            create_only=job.overwrite == "fail",
-            pace=None if rate is None else Paced.start(self.name, rate),
-            properties=chosen(ResultProperties, vars(job)),
+            shared=shared,
         )
-        return Chain(work, checkpoint._replace(student=checkpoint.student.cpu()), styles, shares, looks)
+        self.workers, self.device = chain.shares.stylizers, "cuda" if chain.shares.gpus else "cpu"
+        return chain
 
     def _sweep(self) -> None:
         """Workers that were killed leave temporary files on a local disk."""
@@ -281,6 +273,66 @@ class _BucketRun:
             device=self.device or "cpu",
         )
         self.reported(write_report(self.snapshot, totals, source=self.source, dest=self.dest, info=info))
+
+
+def make_chain(
+    resolved: Resolved,
+    options: RunOptions,
+    *,
+    items: int,
+    run: str,
+    places: tuple[Storage, Storage],
+    render: str,
+    shared: Callable[[Any, dict[str, Any]], dict[str, Any]],
+) -> Any:
+    """The styles' statistics, computed once, and the chain, on the Ray that this process is attached to.
+
+    items: how many there are at least. run: its name. places: source and destination. render: what "auto" means.
+    shared: (stylizer, styles) → the looks that all photos share, asked where the job wants them to.
+    """
+    from pcakd.stylize.stylizer import Stylizer
+    from tasks.bulk.pace import Paced
+    from tasks.bulk.pipeline import Chain, ClusterShares
+    from tasks.bulk.workers import Work
+    from tasks.cluster.attach import cluster_cpus, cluster_gpus, cluster_memory
+
+    job, checkpoint = resolved.job, resolved.checkpoint
+    assert checkpoint is not None
+    settings: dict[str, Any] = {"precision": job.precision, "memory_limit": options.memory_limit}
+    stylizer = Stylizer(checkpoint, device=options.device, **settings)
+    specs = job.style_specs()
+    styles = {name: stylizer.style(*photos, weights=specs[name].weights) for name, photos in resolved.photos.items()}
+    looks = shared(stylizer, styles) if job.look == "shared" else {}
+    shares = ClusterShares.for_cluster(
+        cluster_cpus(),
+        cluster_gpus(),
+        cluster_memory(),
+        items=items,
+        workers=options.workers,
+        device=options.device,
+        settings=settings,
+    )
+    rate = options.rate()
+    work = Work(
+        source=places[0],
+        dest=places[1],
+        run=run,
+        model=resolved.model,
+        transform=job.transform,
+        balance=job.balance,
+        strength=job.strength,
+        smoothing=job.smoothing,
+        compat=job.compat,
+        render=render,
+        quality=job.quality,
+        max_side=job.max_side,
+        depth=job.depth,
+        colour=job.colour,
+        create_only=job.overwrite == "fail",
+        pace=None if rate is None else Paced.start(run, rate),
+        properties=chosen(ResultProperties, vars(job)),
+    )
+    return Chain(work, checkpoint._replace(student=checkpoint.student.cpu()), styles, shares, looks)
 
 
 def _report(resolved: Resolved, snapshot: Snapshot, totals: Totals, **rest: Any) -> BucketReport:

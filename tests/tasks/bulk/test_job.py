@@ -90,6 +90,11 @@ def test_a_job_its_second_run_and_what_changed_since(places, ray_cluster):
     assert places.dest.read("good-0001.jpg") == expected
     assert "good-0002.jpg" in jobs.outputs(places.dest)
 
+    # Its results as shards, too: of a job that is done they alone are written.
+    fourth = stylize_bucket(places.job(), RunOptions(to_parquet=str(places.folder / "shards")))
+    assert fourth.reused
+    assert [(packed.rows, packed.reused) for packed in fourth.packed] == [(third.status["ok"], False)]
+
     # Nothing to do: no Ray, no photo read or written.
     code = "import sys; from tests.tasks.bulk.test_job import again; again(*sys.argv[1:])"
     words = [sys.executable, "-c", code, str(places.folder)]
@@ -205,6 +210,9 @@ def test_more_failures_than_allowed_end_the_job_early_with_a_report(places, ray_
 def test_places_in_each_other_or_missing_are_refused(places):
     with pytest.raises(UsageError, match="lie in each other"):
         stylize_bucket(places.job(dest=f"{places.source.uri()}/out"))
+    for place in (f"{places.dest.uri()}/shards", places.source.uri()):
+        with pytest.raises(UsageError, match="lie in each other"):
+            stylize_bucket(places.job(), RunOptions(to_webdataset=place))
     with pytest.raises(NotFoundError, match="no such folder"):
         stylize_bucket(places.job(source=f"{places.folder}/nowhere"))
     with pytest.raises(UsageError, match="holds no objects"):
