@@ -28,6 +28,7 @@ from pcakd.storage.stage import canonical_json
 from pcakd.student.address import is_address
 from pcakd.stylize.options import MachineLimits, ModelChoice, StylizeOptions
 from pcakd.units import parse_allowance, parse_memory
+from pcakd.video.options import VideoOptions
 
 if TYPE_CHECKING:
     from pcakd.student.checkpoint import Checkpoint
@@ -38,6 +39,7 @@ a run with another --limit or glob goes on with the same ledger. The manifest's 
 NO_IDENTITY = (
     *(
         *SELECTION,
+        "videos",
         "source",
         "dest",
         "styles",
@@ -60,7 +62,7 @@ default, so that these jobs keep theirs."""
 
 
 @dataclass(frozen=True, kw_only=True)
-class BucketJob(ResultProperties, WriteOptions, ModelChoice, StylizeOptions):
+class BucketJob(ResultProperties, WriteOptions, ModelChoice, StylizeOptions, VideoOptions):
     """What a bulk job is told."""
 
     source: str
@@ -78,6 +80,10 @@ class BucketJob(ResultProperties, WriteOptions, ModelChoice, StylizeOptions):
     look: Literal["each", "shared"] = "each"
     """How photos come to their looks. each: every photo its own; shared: all of the source have one, decided on 16 of
     them, so that one colour becomes the same colour everywhere."""
+
+    videos: bool = False
+    """Stylize videos, too, each shot by one look; not given: they are left out. cut, one_shot, follow, codec and crf
+    are of them."""
 
     manifest: str | None = None
     """CSV or Parquet table of what to take; not given: all of the source."""
@@ -123,6 +129,11 @@ class BucketJob(ResultProperties, WriteOptions, ModelChoice, StylizeOptions):
             raise UsageError(
                 "look is 'shared', but render 'full', compat 'released' and smoothing 'none' have no looks"
             )
+        given = [name for name, one in declared(VideoOptions).items() if getattr(self, name) != one.default]
+        if given and not self.videos:
+            raise UsageError(f"{given[0]} is {getattr(self, given[0])}: it is of videos; add videos, or leave it out")
+        if self.videos and self.options().rendered_by("pcakd") != "look":
+            raise UsageError("videos need looks, and render 'full', compat 'released' and smoothing 'none' have none")
         if any(not pattern for pattern in (*self.include, *self.exclude)):
             raise UsageError("include or exclude has an empty glob: leave it out")
         if self.template:

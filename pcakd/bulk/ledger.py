@@ -97,6 +97,8 @@ class Ledger:
         job = self.resolved.job
         manifest = open_manifest(job)
         selection = {name: _plain(getattr(job, name)) for name in SELECTION}
+        if job.videos:  # of snapshots from before there were videos nothing says that they have none
+            selection["videos"] = True
         selection["manifest"] = None if manifest is None else manifest.digest
         inventory = open_listing(job, source)
         if inventory is not None:  # only there: what was selected before there were inventories is the same as now
@@ -274,7 +276,7 @@ class _Making:
 
         Raises UsageError where two items have one output.
         """
-        check = CollisionCheck(self.ledger.dest, fold=self._folds())
+        check = CollisionCheck(self.ledger.dest, fold=self._folds(), videos=self.ledger.resolved.job.videos)
         while chunk := list(islice(items, part_items)):
             for item in chunk:
                 check.add(item.key, item.output)

@@ -5,6 +5,7 @@
     output_key("photo")                                           photo          (in the format of its content)
     output_key("a.png", format="jpeg")                            a.jpg
     output_key("a.jpg", template="{dir}{stem}.{style}{ext}", style="evening")    a.evening.jpg
+    output_key("a.avi", clip=True)                                a.avi.mkv      (.mp4, .mov, .webm, ... stay)
     output_key("../a.jpg")                                        __/a~3f0c5e21b7aa.jpg
 
 A name that cannot be kept (`..`, an empty part, `photo/` with content, a control character, a backslash, `_pcakd/`,
@@ -23,6 +24,7 @@ from pcakd.bulk.schema import FOLDER
 from pcakd.errors import UsageError
 from pcakd.photos.write import FORMATS as WRITABLE
 from pcakd.storage.local import TEMPORARY
+from pcakd.video.options import SUFFIXES as CLIPS
 
 FORMATS = {suffix: format for suffix, format in WRITABLE.items() if format != "GIF"}
 """Suffixes that outputs have. GIF holds 256 colours: what came as GIF becomes PNG, animated where that was."""
@@ -48,6 +50,7 @@ def output_key(
     format: OutputFormat = "same",
     max_bytes: int = MAX_BYTES,
     former: bool = False,
+    clip: bool = False,
 ) -> str:
     """The output's key for a source key. It depends on the arguments alone; ordinary names stay as they are.
 
@@ -55,6 +58,7 @@ def output_key(
     name without suffix stays without, and the content decides (see `format_of`).
     A result with a suffix of FORMATS is encoded as that says, whatever the template.
     former: as jobs did it that began before content decided: PNG for a name without suffix.
+    clip: a video's: its own suffix where such files are written, else ".mkv", which holds everything, behind it.
     """
     whole = key
     if not former:
@@ -63,6 +67,11 @@ def output_key(
     stem, dot, suffix = name.rpartition(".")
     if not stem or not re.fullmatch(r"[A-Za-z0-9]{1,8}", suffix):
         stem, dot, suffix = name, "", ""
+    if clip:
+        ext = dot + suffix if f".{suffix.lower()}" in CLIPS else f"{dot}{suffix}.mkv"
+        raw = template.format(key=key, dir=path + slash, stem=stem, ext=ext, style=style, version=version)
+        raw = raw if PurePosixPath(raw).suffix.lower() in CLIPS else f"{raw}.mkv"
+        return _safe(raw, max_bytes, instead_of="" if whole == key else whole)
     by_content = format == "same" and not suffix and not former
     wanted = _wanted(dot + suffix, format)
     if by_content or FORMATS.get((dot + suffix).lower()) == wanted:
@@ -132,7 +141,7 @@ def _safe(raw: str, max_bytes: int, instead_of: str = "") -> str:
     told_apart = f"{raw}\0{instead_of}" if instead_of else raw
     digest = hashlib.sha256(told_apart.encode("utf-8", "surrogatepass")).hexdigest()[: _TAIL - 1]
     suffix = PurePosixPath(parts[-1]).suffix
-    suffix = suffix if suffix.lower() in WRITABLE else ""
+    suffix = suffix if suffix.lower() in (*WRITABLE, *CLIPS) else ""
     stem = _cut(parts[-1][: len(parts[-1]) - len(suffix)], MAX_PART_BYTES - _TAIL - len(suffix))
     name = f"{stem}~{digest}{suffix}"
     folders: list[str] = []

@@ -26,6 +26,7 @@ import pyarrow.compute as pc
 from pcakd.bulk.ledger import Snapshot
 from pcakd.bulk.schema import ROW_SCHEMA
 from pcakd.errors import NotFoundError, UsageError
+from pcakd.photos.leftovers import is_clip
 from pcakd.photos.outcomes import OK
 from pcakd.storage import LocalStorage, Storage, sha256_hex, shown
 from pcakd.storage.parquet import parquet_writer
@@ -111,8 +112,9 @@ def _digest(snapshot: Snapshot) -> str:
 
 
 def _good(snapshot: Snapshot, part: int) -> list[Row]:
+    """Clips have no place among photos."""
     table = snapshot.final(part)
-    return table.filter(pc.equal(table["status"], OK)).to_pylist()
+    return [row for row in table.filter(pc.equal(table["status"], OK)).to_pylist() if not is_clip(row["key"])]
 
 
 def _cut(snapshot: Snapshot, shard_bytes: int) -> Iterator[list[Row]]:

@@ -47,7 +47,7 @@ def dry_run(resolved: Resolved, *, sample: int = 10, pending: Callable[[Item], N
     job = resolved.job
     source, dest = open_places(job.source, job.dest, listed=job.inventory is None)
     manifest, inventory = open_manifest(job), open_listing(job, source)
-    check = CollisionCheck(dest)
+    check = CollisionCheck(dest, videos=job.videos)
     tally = Tally()
     items = left_out = finished = 0
     first: list[tuple[str, str, str]] = []
@@ -66,7 +66,7 @@ def dry_run(resolved: Resolved, *, sample: int = 10, pending: Callable[[Item], N
         while chunk := list(islice(planned, PART_ITEMS)):
             items += len(chunk)
             for item in chunk:
-                if is_left_out(item.key):
+                if is_left_out(item.key, videos=job.videos):
                     left_out += 1
                 elif len(first) < sample:
                     first.append((item.key, item.style, item.output))

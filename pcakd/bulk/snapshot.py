@@ -20,7 +20,7 @@ from pcakd.bulk.manifest import Manifest, ManifestRow, read_manifest_table
 from pcakd.bulk.naming import MAX_BYTES, output_key
 from pcakd.bulk.schema import FOLDER, ITEM_SCHEMA
 from pcakd.errors import UsageError
-from pcakd.photos.leftovers import is_left_out
+from pcakd.photos.leftovers import is_clip, is_left_out
 from pcakd.storage import LocalStorage, ObjectInfo, Storage, shown
 from pcakd.storage.keys import text
 
@@ -89,6 +89,7 @@ def plan_items(
                 format=job.format,
                 max_bytes=room,
                 former=former_names,
+                clip=job.videos and is_clip(info.key),
             )
             options = (row.transform, row.strength, row.smoothing) if row else (None, None, None)
             listed = (info.version or None) if inventory else None
@@ -188,9 +189,10 @@ def _room(dest: Storage) -> int:
 class CollisionCheck:
     """Finds two items of one output, in 8 bytes an item (16 for a local destination)."""
 
-    def __init__(self, dest: Storage, *, fold: bool = False) -> None:
-        """fold: the destination takes names that differ in case or accents' encoding for the same."""
-        self.dest, self.fold = dest, fold
+    def __init__(self, dest: Storage, *, fold: bool = False, videos: bool = False) -> None:
+        """fold: the destination takes names that differ in case or accents' encoding for the same; videos: as the
+        job's."""
+        self.dest, self.fold, self.videos = dest, fold, videos
         self._folders = isinstance(dest, LocalStorage)
         self._outputs: list[np.ndarray] = []
         self._parents: list[np.ndarray] = []
@@ -200,7 +202,7 @@ class CollisionCheck:
 
     def add(self, key: str, output: str) -> None:
         """An item's; what is left out by its name has no output that could be in the way."""
-        if is_left_out(key):
+        if is_left_out(key, videos=self.videos):
             return
         output = self._folded(output)
         self._chunk.append(_hash(output))
@@ -231,7 +233,7 @@ class CollisionCheck:
         parents: dict[str, Item] = {}
         pairs: list[tuple[Item, Item]] = []
         for item in items:
-            if is_left_out(item.key):
+            if is_left_out(item.key, videos=self.videos):
                 continue
             output = self._folded(item.output)
             if _hash(output) in suspects:

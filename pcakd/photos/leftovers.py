@@ -10,12 +10,21 @@ _PACKS = r"zip|zipx|gz|tgz|bz2|tbz2?|xz|txz|zst|lz4|lzma|tar|7z|rar|cab|iso|dmg|
 _PASSING = r"sha1|sha256|md5|tmp|part|crdownload"
 _NAMES = {".ds_store", "thumbs.db", "desktop.ini", "ehthumbs.db", ".picasa.ini", "picasa.ini", ".nomedia", ".gitkeep"}
 _NAMES |= {".gitignore", ".localized", "icon\r", ".trashes", ".spotlight-v100", "zbthumbnail.info"}
+_CLIP = re.compile(rf"\.({_VIDEOS})$", re.IGNORECASE)
 _SUFFIX = re.compile(rf"\.({_TEXTS}|{_SIDECARS}|{_VIDEOS}|{_SOUNDS}|{_PACKS}|{_PASSING})$", re.IGNORECASE)
 
 
-def is_left_out(key: str) -> bool:
-    """Whether a file or object of that name (or key) is no photo, and does not claim to be one."""
+def is_clip(key: str) -> bool:
+    """Whether a file or object of that name (or key) claims to be a video."""
+    return _CLIP.search(key) is not None and not is_left_out(key, videos=True)
+
+
+def is_left_out(key: str, *, videos: bool = False) -> bool:
+    """Whether a file or object of that name (or key) is no photo, and does not claim to be one.
+
+    videos: nor is it a video.
+    """
     folder, _, name = key.rstrip("/").replace("\\", "/").rpartition("/")
     if name.startswith("._") or name.lower() in _NAMES or "__MACOSX" in folder.split("/"):
         return True
-    return _SUFFIX.search(name) is not None
+    return _SUFFIX.search(name) is not None and not (videos and _CLIP.search(name))

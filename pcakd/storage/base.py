@@ -82,7 +82,7 @@ class Storage(ABC):
         """Create or replace the object; it is seen whole or not at all. properties: where the storage has them."""
 
     @abstractmethod
-    def writer(self, key: str) -> AbstractContextManager[IO[bytes]]:
+    def writer(self, key: str, properties: Properties | None = None) -> AbstractContextManager[IO[bytes]]:
         """A file to write into; the object appears, whole, when the block ends without an exception."""
 
     @abstractmethod

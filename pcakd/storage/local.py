@@ -181,7 +181,7 @@ class LocalStorage(Storage):
         self._call(write, "write", path)
 
     @contextmanager
-    def writer(self, key: str) -> Iterator[IO[bytes]]:
+    def writer(self, key: str, properties: Properties | None = None) -> Iterator[IO[bytes]]:
         path = self._path(key)
         try:
             with _published(path) as file:

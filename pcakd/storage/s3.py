@@ -230,15 +230,15 @@ class S3Storage(Storage):
         )
 
     @contextmanager
-    def writer(self, key: str) -> Iterator[IO[bytes]]:
+    def writer(self, key: str, properties: Properties | None = None) -> Iterator[IO[bytes]]:
         with tempfile.SpooledTemporaryFile(max_size=SINGLE_PUT_BYTES, prefix="pcakd-") as file:
             yield file
             size = file.seek(0, 2)
             file.seek(0)
             if size <= SINGLE_PUT_BYTES:
-                self.write(key, file.read())
+                self.write(key, file.read(), properties)
             else:
-                self._put_in_parts(key, file)
+                self._put_in_parts(key, file, properties)
 
     def _put_in_parts(self, key: str, file: IO[bytes], properties: Properties | None = None) -> None:
         """A multipart upload: the object appears when it is completed, whole."""

@@ -103,7 +103,8 @@ def open_clip(path: str | os.PathLike | ClipPlace) -> Clip:
 def opened(path: Path | ClipPlace) -> InputContainer:
     """The file, open for reading. Raises NotFoundError, UsageError."""
     try:
-        return av.open(str(path) if isinstance(path, Path) else path.open(), metadata_errors="ignore")
+        file: Any = str(path) if isinstance(path, Path) else path.open()
+        return av.open(file, "r", metadata_errors="ignore")
     except FileNotFoundError:
         raise NotFoundError(f"{path}: no such clip") from None
     except (av.FFmpegError, OSError, ValueError) as error:

@@ -24,13 +24,15 @@ _OWN = ("major_brand", "minor_version", "compatible_brands", "encoder", "duratio
 _SILENT = b"\0\0"
 
 
-def write_clip(clip: Clip, target: Path, writing: Writing, packets: Iterable[EncodedPacket]) -> list[str]:
-    """Write a result; what was left out, in words.
+def write_clip(
+    clip: Clip, target: Path, writing: Writing, packets: Iterable[EncodedPacket], *, name: str = ""
+) -> list[str]:
+    """Write a result; what was left out, in words. name: of it in errors, where that is not the target's.
 
     Audio, subtitles, attachments, chapters and metadata are copied. Raises UsageError for audio that the file has no
     room for, FatalError for a disk that is full. Whatever happens, the target is whole or as it was.
     """
-    suffix = check_target(target)
+    suffix, name = check_target(target), name or str(target)
     # Bit-exact: no random numbers in the file. Matroska keeps no time to decode: none is moved for it.
     options = {"fflags": "+bitexact"} | ({"avoid_negative_ts": "disabled"} if suffix in (".mkv", ".webm") else {})
     try:
@@ -39,16 +41,16 @@ def write_clip(clip: Clip, target: Path, writing: Writing, packets: Iterable[Enc
             closing(opened(clip.path)) as source,
             av.open(str(temporary), "w", format=_FORMATS[suffix], options=options) as out,
         ):
-            notes = _fill(clip, target, writing, packets, source, out)
+            notes = _fill(clip, name, writing, packets, source, out)
     except (av.FFmpegError, OSError) as error:
         said = getattr(error, "strerror", None) or error
-        raise FatalError(f"{target}: cannot be written ({said})") from None
+        raise FatalError(f"{name}: cannot be written ({said})") from None
     return notes
 
 
 def _fill(
     clip: Clip,
-    target: Path,
+    name: str,
     writing: Writing,
     packets: Iterable[EncodedPacket],
     source: InputContainer,
@@ -63,7 +65,7 @@ def _fill(
         picture.codec_context.codec_tag = writing.tag
     if clip.matrix is not None:
         picture.set_display_matrix(list(clip.matrix))
-    copied, notes = _copied(clip, target, source, out)
+    copied, notes = _copied(clip, name, source, out)
     out.metadata.update({key: value for key, value in source.metadata.items() if key not in _OWN})
     if chapters := source.chapters():
         out.set_chapters(chapters)
@@ -118,22 +120,22 @@ def _in_time(packets: Iterable[EncodedPacket], reorder: int) -> Iterator[tuple[E
         yield packet, early[number] if number < reorder else heapq.heappop(shown)
 
 
-def _copied(clip: Clip, target: Path, source: InputContainer, out: OutputContainer) -> tuple[dict[int, Any], list[str]]:
+def _copied(clip: Clip, name: str, source: InputContainer, out: OutputContainer) -> tuple[dict[int, Any], list[str]]:
     """(index in the source → stream of the result, what was left out)."""
     copied: dict[int, Any] = {}
     notes: list[str] = []
     for stream in source.streams:
         if stream.index == clip.index:
             continue
-        name = stream.codec_context.name if stream.codec_context else stream.type
+        codec = stream.codec_context.name if stream.codec_context else stream.type
         try:
             if stream.type not in ("audio", "subtitle", "attachment"):
                 raise ValueError
             made = out.add_stream_from_template(stream)
         except (ValueError, av.FFmpegError):
             if stream.type == "audio":
-                raise UsageError(f"{target}: has no room for the clip's audio ({name}); give --out with .mkv") from None
-            notes.append(f"a stream of {stream.type} ({name}) is left out")
+                raise UsageError(f"{name}: has no room for the clip's audio ({codec}); a result in .mkv has") from None
+            notes.append(f"a stream of {stream.type} ({codec}) is left out")
             continue
         made.metadata.update(stream.metadata)
         made.disposition = stream.disposition

@@ -15,6 +15,7 @@ from pcakd.errors import EXIT_OK, EXIT_PARTIAL
 from pcakd.photos.options import WriteOptions
 from pcakd.stylize.options import StylizeOptions
 from pcakd.units import counted, shown_bytes
+from pcakd.video.options import VideoOptions
 
 EXAMPLES = """\b
 Examples:
@@ -66,6 +67,7 @@ Exit codes: 0 done, 2 usage, 3 some photos failed (the report says which and why
 )
 @field_option(BucketJob, "styles", "--style", metavar="[NAME=]PLACE", required=False)
 @field_options(BucketJob, "combine", "look")
+@field_options(BucketJob, "videos", *VideoOptions.__dataclass_fields__)
 @field_option(BucketJob, "weights", "--weight", metavar="W")
 @field_option(BucketJob, "manifest", metavar="PLACE")
 @field_option(BucketJob, "inventory", metavar="PLACE")

@@ -171,8 +171,9 @@ class Driver:
         try:
             for rows in stream:
                 now = time.monotonic()
-                if rows:
+                if rows is not None:
                     last = now
+                if rows:
                     self._take(rows, alone)
                 elif now - last > STALL_S:
                     raise TransientError(f"no result for {STALL_S / 60:.0f} minutes; the same command goes on")

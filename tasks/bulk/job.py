@@ -15,15 +15,16 @@ from typing import Any
 from pcakd.bulk.claim import claim_names
 from pcakd.bulk.followed import follow
 from pcakd.bulk.job import BucketJob, Resolved, RunOptions
-from pcakd.bulk.ledger import Ledger, Snapshot
+from pcakd.bulk.ledger import SPEC, Ledger, Snapshot
 from pcakd.bulk.notify import LONGEST_S, Notifier
 from pcakd.bulk.packing import Kind, Packed, pack_results
 from pcakd.bulk.properties import ResultProperties
 from pcakd.bulk.report import PAGE, Report, RunInfo, write_report
 from pcakd.bulk.totals import Totals
-from pcakd.errors import AccessError, FatalError, PcakdError
+from pcakd.errors import AccessError, FatalError, PcakdError, UsageError
 from pcakd.fields import chosen
 from pcakd.storage import LocalStorage, Storage, check_apart, open_places, open_storage
+from pcakd.video.options import VideoOptions, need_video
 from tasks.bulk.driver import Driver
 from tasks.bulk.progress import BulkProgress
 from tasks.bulk.word import INTERRUPTED_S, word_of_end
@@ -129,6 +130,8 @@ def _work(
     EngineSettings(precision=job.precision, memory_limit=options.memory_limit)
     progress.doing("reading model and styles")
     resolved, begin = follow(job, dest, tell=moved)
+    if job.videos:
+        _check_videos(job, dest, resolved)
     claim = claim_names(dest, resolved)
     ledger = Ledger.open(dest, resolved)
     begin()
@@ -174,6 +177,14 @@ def _shard_places(job: BucketJob, options: RunOptions) -> list[tuple[Kind, Stora
             storage = open_storage(place)
             found.append((kind, storage.encrypted(job.sse) if job.sse else storage))
     return found
+
+
+def _check_videos(job: BucketJob, dest: Storage, resolved: Resolved) -> None:
+    need_video("videos")
+    ledger = Ledger(dest, resolved)
+    how = replace(job.options(), render=ledger.render()) if ledger.root.exists(SPEC) else job.options()
+    if how.rendered_by(resolved.compat()) != "look":
+        raise UsageError("videos need looks, and this job, or its model, has none: leave videos out, or take another")
 
 
 @dataclass(kw_only=True)
@@ -307,7 +318,7 @@ def make_chain(
         cluster_cpus(),
         cluster_gpus(),
         cluster_memory(),
-        items=items,
+        items=max(items, cluster_cpus()) if job.videos else items,  # several can be at one clip
         workers=options.workers,
         device=options.device,
         settings=settings,
@@ -331,8 +342,14 @@ def make_chain(
         create_only=job.overwrite == "fail",
         pace=None if rate is None else Paced.start(run, rate),
         properties=chosen(ResultProperties, vars(job)),
+        video=chosen(VideoOptions, vars(job)),
     )
-    return Chain(work, checkpoint._replace(student=checkpoint.student.cpu()), styles, shares, looks)
+    chain: type[Chain] = Chain
+    if job.videos:
+        from tasks.bulk.clip_chain import ChainWithClips
+
+        chain = ChainWithClips
+    return chain(work, checkpoint._replace(student=checkpoint.student.cpu()), styles, shares, looks)
 
 
 def _report(resolved: Resolved, snapshot: Snapshot, totals: Totals, **rest: Any) -> BucketReport:

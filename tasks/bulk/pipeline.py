@@ -110,7 +110,7 @@ class Chain:
         self._shared = ray.cloudpickle.dumps(self._reference)
 
     def run(self, items: pa.Table, *, alone: bool = False) -> Iterator[list[Row] | None]:
-        """Rows of the items as they come, in no order; None now and then where none came.
+        """Rows of the items as they come, in no order; None now and then where nothing came.
 
         alone: one item at a time on an actor, so that an item which ends it takes no other along.
         Leaving the loop ends the work; what was finished meanwhile is in `late` then. Raises TransientError when Ray

@@ -27,6 +27,8 @@ from pcakd.photos.write import check_writable, encode
 from pcakd.storage import LocalStorage, Storage, sha256_hex, shown
 from pcakd.storage.keys import key_of
 from pcakd.storage.properties import Properties
+from pcakd.stylize.options import StylizeOptions
+from pcakd.video.options import VideoOptions
 from tasks.bulk.carried import (
     BlockBuilder,
     Carried,
@@ -59,6 +61,7 @@ class Work:
     create_only: leave an output alone that is there with other content.
     pace: the rate that all workers keep together; None: none.
     properties: what results have beside their content.
+    video: of clips, where the job takes them.
     """
 
     source: Storage
@@ -78,6 +81,7 @@ class Work:
     create_only: bool = False
     pace: Paced | None = None
     properties: ResultProperties = field(default_factory=ResultProperties)
+    video: VideoOptions = field(default_factory=VideoOptions)
     max_pixels: int = field(default_factory=max_pixels_default)
 
 
@@ -91,7 +95,7 @@ def fetch(table: pa.Table, work: Work) -> Iterator[pa.Table]:
         last: Carried | None = None
         for item in items:
             if last is None or last[0].item["key"] != item["key"]:
-                head = _new(work, item)
+                head = Head(item=item, row=new_row(work, item))
                 last = _decoded(work, head, reading.pop(item["key"]).result())
                 spent: Row = {}
             else:
@@ -136,27 +140,17 @@ class Stylize:
         yield from block.rest()
 
     def _one(self, head: Head, body: bytes | memoryview) -> Carried:
-        from pcakd.stylize.stylizer import StylizeOptions
-
         work, item = self.work, head.item
-        head.row["worker"] = _here()
-        with _failures(head.row):
+        head.row["worker"] = here()
+        with failures(head.row):
             large = head.kind == "photo"
             if large:
-                with _timed(head.row, "decode_s"):
+                with timed(head.row, "decode_s"):
                     photo = _photo(work, head, bytes(body))
             else:
                 photo = photo_of(head, body)
-            strength, transform = item["strength"], item["transform"] or work.transform
-            options = StylizeOptions(
-                transform=transform,  # type: ignore[arg-type]
-                balance=work.balance if transform == "lsft" else 1.0,
-                strength=work.strength if strength is None else strength,
-                smoothing=item["smoothing"] or work.smoothing,  # type: ignore[arg-type]
-                compat=work.compat,  # type: ignore[arg-type]
-                render=work.render,  # type: ignore[arg-type]
-            )
-            with _timed(head.row, "stylize_s"):
+            options = options_of(work, item)
+            with timed(head.row, "stylize_s"):
                 if look := self.looks.get(item["style"]):
                     result = self.stylizer.apply(look.at(options.strength), photo, overwrite=True)
                 else:
@@ -172,7 +166,7 @@ def store(table: pa.Table, work: Work) -> pa.Table:
         waiting = []
         for head, body in unpack(table):
             if not head.finished and head.kind == "pixels":
-                with _failures(head.row):
+                with failures(head.row):
                     head, body = _encoded(work, head, photo_of(head, body))
             waiting.append(threads.submit(_put, work, head, bytes(body)))
         return pack_rows([future.result() for future in waiting])
@@ -182,13 +176,28 @@ def _threads(storage: Storage) -> int:
     return 2 if isinstance(storage, LocalStorage) else THREADS
 
 
-def _here() -> str:
+def here() -> str:
+    """The process, as rows name it."""
     return f"{socket.gethostname()}:{os.getpid()}"
 
 
-def _new(work: Work, item: dict[str, Any]) -> Head:
+def new_row(work: Work, item: dict[str, Any]) -> Row:
+    """An item's row as it begins."""
     row = {name: item.get(name) for name in ("part", "key", "etag", "size", "style", "output", "version")}
-    return Head(item=item, row={**row, "status": "", "passing": False, "run": work.run, "model": work.model})
+    return {**row, "status": "", "passing": False, "run": work.run, "model": work.model}
+
+
+def options_of(work: Work, item: dict[str, Any]) -> StylizeOptions:
+    """How an item is stylized: as its row of the manifest says, else as the job."""
+    strength, transform = item["strength"], item["transform"] or work.transform
+    return StylizeOptions(
+        transform=transform,  # type: ignore[arg-type]
+        balance=work.balance if transform == "lsft" else 1.0,
+        strength=work.strength if strength is None else strength,
+        smoothing=item["smoothing"] or work.smoothing,  # type: ignore[arg-type]
+        compat=work.compat,  # type: ignore[arg-type]
+        render=work.render,  # type: ignore[arg-type]
+    )
 
 
 @dataclass(kw_only=True)
@@ -205,11 +214,11 @@ def _read(work: Work, key: str, size: int) -> _Fetched:
     if is_left_out(key_of(key)):
         return _Fetched(row={"status": LEFT_OUT, "message": "no photo, by its name"})
     fetched = _Fetched(row={"status": ""})
-    with _failures(fetched.row):
+    with failures(fetched.row):
         check_bytes(size, shown(key))
         if work.pace is not None:
             work.pace.before_read(size)
-        with _timed(fetched.row, "fetch_s"):
+        with timed(fetched.row, "fetch_s"):
             fetched.data, info = work.source.read_with_info(key_of(key))
             fetched.row |= {"etag": info.etag, "size": info.size, "version": info.version or None}
             fetched.properties = info.properties
@@ -220,11 +229,11 @@ def _read(work: Work, key: str, size: int) -> _Fetched:
 
 def _decoded(work: Work, head: Head, fetched: _Fetched) -> Carried:
     row, key, data = head.row, head.item["key"], fetched.data
-    row |= {"worker": _here(), **fetched.row}
+    row |= {"worker": here(), **fetched.row}
     head.properties, head.tags = fetched.properties, fetched.tags
     if head.finished:
         return head, b""
-    with _failures(row):
+    with failures(row):
         found = peek(data, shown(key))
         height, width = found.size
         head.content = found.format
@@ -233,7 +242,7 @@ def _decoded(work: Work, head: Head, fetched: _Fetched) -> Carried:
         if width * height > LARGE_PIXELS or not found.plain or work.depth == "16" or work.colour == "source":
             head.kind = "photo"
             return head, data
-        with _timed(row, "decode_s"):
+        with timed(row, "decode_s"):
             photo = _photo(work, head, data)
         if photo.plain:
             return with_photo(head, photo)
@@ -256,7 +265,7 @@ def _format(head: Head) -> str:
 
 
 def _encoded(work: Work, head: Head, photo: Photo) -> Carried:
-    with _timed(head.row, "encode_s"):
+    with timed(head.row, "encode_s"):
         encoded = encode(photo, _format(head), quality=work.quality, name=shown(head.item["key"]))
     if encoded.notes:
         head.row["message"] = "; ".join(encoded.notes)
@@ -267,16 +276,16 @@ def _encoded(work: Work, head: Head, photo: Photo) -> Carried:
 def _put(work: Work, head: Head, data: bytes) -> Row:
     row = head.row
     if not head.finished:
-        with _failures(row, writing=True):
+        with failures(row, writing=True):
             if work.pace is not None:
                 work.pace.before_write(len(data))
-            with _timed(row, "put_s"):
+            with timed(row, "put_s"):
                 key = head.item["output"]
                 properties, notes = result_properties(
                     work.properties, head.properties, head.tags, same_format=_format(head) == head.content
                 )
                 if work.create_only and not work.dest.create(key, data, properties):
-                    raise _ThereError(f"{shown(work.dest.uri(key))}: is there already, with other content")
+                    raise ThereError(f"{shown(work.dest.uri(key))}: is there already, with other content")
                 if not work.create_only:
                     work.dest.write(key, data, properties)
             row |= {"status": OK, "sha256": sha256_hex(data), "output_size": len(data)}
@@ -286,12 +295,13 @@ def _put(work: Work, head: Head, data: bytes) -> Row:
     return row
 
 
-class _ThereError(Exception):
-    pass
+class ThereError(Exception):
+    """Something else stands where a result belongs."""
 
 
 @contextmanager
-def _timed(row: Row, name: str) -> Iterator[None]:
+def timed(row: Row, name: str) -> Iterator[None]:
+    """Write down in a row what the block took, in seconds."""
     started = time.perf_counter()
     try:
         yield
@@ -300,12 +310,12 @@ def _timed(row: Row, name: str) -> Iterator[None]:
 
 
 @contextmanager
-def _failures(row: Row, *, writing: bool = False) -> Iterator[None]:
+def failures(row: Row, *, writing: bool = False) -> Iterator[None]:
     """Turn what happens to one item into its status."""
     try:
         yield
     except Exception as error:
-        status = EXISTS if isinstance(error, _ThereError) else status_of(error)
+        status = EXISTS if isinstance(error, ThereError) else status_of(error)
         if ends_the_job(error, writing=writing):
             status = STOP
         row |= {"status": status, "passing": status in MAY_PASS, "error": type(error).__name__, "message": _line(error)}
@@ -313,4 +323,4 @@ def _failures(row: Row, *, writing: bool = False) -> Iterator[None]:
 
 def _line(error: Exception) -> str:
     text = " ".join(str(error).split())
-    return text if isinstance(error, PcakdError | _ThereError) else f"{type(error).__name__}: {text}"[:500]
+    return text if isinstance(error, PcakdError | ThereError) else f"{type(error).__name__}: {text}"[:500]

@@ -12,6 +12,7 @@ from PIL import Image
 
 from pcakd.errors import AccessError, PhotoError, TransientError, UsageError
 from pcakd.photos.images import encode_photo, read_photo, to_image
+from pcakd.photos.leftovers import is_clip
 from pcakd.photos.outcomes import OK
 from pcakd.storage import Storage
 from pcakd.storage.keys import key_of
@@ -61,6 +62,8 @@ class Sample:
         kept = rows.select(["key", "style", "output"]).filter(pc.fill_null(fits, False))
         bar = max((rank for rank, _ in self.chosen.values()), default=b"\xff" * 8) if self._full else b"\xff" * 8
         for row in kept.to_pylist():
+            if is_clip(row["key"]):
+                continue
             rank = hashlib.blake2b(row["key"].encode(errors="surrogatepass"), digest_size=8).digest()
             if rank > bar and row["key"] not in self.chosen:
                 continue

@@ -80,9 +80,9 @@ class MortalStorage(LocalStorage):
         self._step()
         return super().create(key, data)
 
-    def writer(self, key):
+    def writer(self, key, properties=None):
         self._step()
-        return super().writer(key)
+        return super().writer(key, properties)
 
     def delete(self, key) -> None:
         self._step()

@@ -198,3 +198,24 @@ def test_a_template_that_cannot_be_is_refused_in_one_line(template, says):
         check_template(template)
     assert says in str(caught.value)
     assert "\n" not in str(caught.value)
+
+
+@pytest.mark.parametrize(
+    ("key", "options", "output"),
+    [
+        ("a/b.MP4", {}, "a/b.MP4"),
+        ("a.avi", {}, "a.avi.mkv"),
+        ("a.webm", {"format": "jpeg"}, "a.webm"),
+        ("a.mov", {"template": "{stem}.{style}{ext}", "style": "evening"}, "a.evening.mov"),
+        ("a.mpg", {"template": "{key}"}, "a.mpg.mkv"),
+        ("a.mov", {"template": "{stem}.webm"}, "a.webm"),
+        ("a.mov", {"template": "{stem}.jpg"}, "a.jpg.mkv"),
+    ],
+)
+def test_clips_keep_suffixes_that_are_written_and_others_become_matroska(key, options, output):
+    assert output_key(key, clip=True, **options) == output
+
+
+def test_a_clips_name_that_cannot_be_kept_keeps_its_suffix():
+    assert output_key("../a.mp4", clip=True).endswith(".mp4")
+    assert output_key("b" * 300 + ".avi", clip=True).endswith(".mkv")

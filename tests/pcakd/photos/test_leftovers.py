@@ -1,6 +1,6 @@
 import pytest
 
-from pcakd.photos.leftovers import is_left_out
+from pcakd.photos.leftovers import is_clip, is_left_out
 
 
 @pytest.mark.parametrize(
@@ -39,3 +39,21 @@ def test_what_lies_beside_photos_is_left_out(key):
 )
 def test_what_claims_to_be_a_photo_or_claims_nothing_is_not(key):
     assert not is_left_out(key)
+
+
+@pytest.mark.parametrize(
+    ("key", "clip"),
+    [
+        ("clip.MOV", True),
+        ("a/b.mkv", True),
+        ("a.gif", False),
+        ("album/._a.mov", False),
+        ("__MACOSX/a.mp4", False),
+        ("a.mp4.json", False),
+        ("a.mp4/b.jpg", False),
+        ("mp4", False),
+    ],
+)
+def test_what_claims_to_be_a_video_is_left_out_only_where_videos_are(key, clip):
+    assert is_clip(key) == clip
+    assert is_left_out(key, videos=True) == (is_left_out(key) and not clip)

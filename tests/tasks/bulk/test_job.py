@@ -6,6 +6,7 @@ import sys
 
 import pytest
 
+from pcakd import Stylizer
 from pcakd.bulk.job import look_up
 from pcakd.bulk.ledger import Ledger
 from pcakd.bulk.notify import Notifier
@@ -13,11 +14,15 @@ from pcakd.errors import NotFoundError, UsageError
 from pcakd.photos.images import read_photo
 from pcakd.photos.write import encode
 from pcakd.storage import open_storage
-from tasks.bulk import BucketJob, RunOptions, pipeline, stylize_bucket
+from pcakd.stylize.clips.run import stylize_clip
+from pcakd.stylize.options import StylizeOptions
+from pcakd.video.options import VideoOptions
+from tasks.bulk import BucketJob, RunOptions, clip_chain, pipeline, stylize_bucket
 from tasks.bulk.driver import TooManyFailedError
 from tasks.bulk.workers import Stylize
 from tests.corpus import bad_photos, good_photos, jpeg, odd_photos
 from tests.pcakd.bulk.made import work
+from tests.pcakd.video import made
 from tests.tasks.bulk import jobs
 
 slow = pytest.mark.slow
@@ -122,8 +127,6 @@ def again(folder: str) -> None:
 
 @slow
 def test_with_a_shared_look_one_colour_is_the_same_everywhere_and_stays_so_in_later_runs(places, ray_cluster):
-    from pcakd import Stylizer
-
     photos = [jpeg(number) for number in range(3)]
     places.put(*bad_photos()[:3])
     for number, data in enumerate(photos[:2]):
@@ -148,6 +151,71 @@ def test_a_shared_look_is_refused_where_photos_have_none(places, tmp_path):
     places.source.write("0.jpg", jpeg(0))
     with pytest.raises(UsageError, match=r"0\.jpg: has a transform or smoothing of its own"):
         stylize_bucket(places.job(look="shared", manifest=str(tmp_path / "table.csv")))
+
+
+@slow
+def test_videos_are_left_out_until_they_are_asked_for_and_a_long_one_is_the_work_of_many(places, ray_cluster, tmp_path):
+    (tmp_path / "made").mkdir()
+    long = made.write(tmp_path / "made" / "long.mkv", made.pan(1210, size=(32, 24), step=0), audio="aac")
+    short = made.write(tmp_path / "made" / "short.mp4", made.pan(30, size=(64, 48)))
+    places.put(*good_photos(3))
+    for path in (long, short):
+        places.source.write(path.name, path.read_bytes())
+    places.source.write("bad.mov", b"no clip")
+    before = stylize_bucket(places.job())
+    assert before.status == {"ok": 3, "left-out": 3}
+    stamps = {path: path.stat().st_mtime_ns for path in places.dest.root.glob("*.jpg")}
+
+    report = stylize_bucket(places.job(videos=True), RunOptions(workers=2))
+    assert (report.job_id, report.processed) == (before.job_id, 3)
+    assert report.status == {"ok": 5, "unsupported": 1}
+    assert all(path.stat().st_mtime_ns == stamp for path, stamp in stamps.items())
+    rows = jobs.final_rows(places.dest)
+    assert "is no clip that can be read" in rows["bad.mov"]["message"]
+    stylizer = Stylizer.load(places.model)
+    for path in (long, short):
+        target = path.with_stem("whole")
+        stylize_clip(stylizer, path, target, stylizer.style(places.style), StylizeOptions(), VideoOptions())
+        assert places.dest.read(path.name) == target.read_bytes()
+        assert rows[path.name]["output_size"] == target.stat().st_size
+    assert set(jobs.outputs(places.dest)) == {row["output"] for row in rows.values() if row["status"] == "ok"}
+    assert stylize_bucket(places.job(videos=True)).reused
+
+    # How clips are made is part of a job's id, and nothing but clips has it.
+    assert look_up(places.job(videos=True, follow=2.0)).job_id != report.job_id
+
+
+@slow
+def test_a_clip_that_ends_its_worker_each_time_costs_only_itself(places, ray_cluster, monkeypatch, tmp_path):
+    (tmp_path / "made").mkdir()
+    for name in ("killer.mp4", "good.mp4"):
+        places.source.write(name, made.write(tmp_path / "made" / name, made.pan(4, size=(32, 24))).read_bytes())
+    monkeypatch.setattr(clip_chain, "_begin", deadly)
+    report = stylize_bucket(places.job(videos=True))
+    assert report.status == {"ok": 1, "crashed": 1}
+    assert set(jobs.outputs(places.dest)) == {"good.mp4"}
+    monkeypatch.undo()
+    assert stylize_bucket(places.job(videos=True)).status == {"ok": 2}
+
+
+def deadly(work, item, *rest):
+    """Ends its process at one clip, as the kernel does for want of memory."""
+    from tasks.bulk.clip_chain import _begin
+
+    if item["key"] == "killer.mp4":
+        os.abort()
+    return _begin(work, item, *rest)
+
+
+def test_what_is_of_videos_is_refused_where_they_are_left_out_or_have_no_look(places):
+    for changes, told in (
+        ({"follow": 2.0}, r"follow is 2\.0: it is of videos"),
+        ({"codec": "hevc"}, "codec is hevc: it is of videos"),
+        ({"videos": True, "render": "full"}, "videos need looks"),
+        ({"videos": True, "smoothing": "none"}, "videos need looks"),
+    ):
+        with pytest.raises(UsageError, match=told):
+            places.job(**changes)
 
 
 @slow
