@@ -1,15 +1,15 @@
 """What a bulk job of very many items takes beside the work itself. Run: python -m benchmarks.million [--items 10000]
 
 Whole runs of `stylize-bucket`, from listing to report, over a bucket that a client in this process lists a page of
-1,000 keys at a time, into a folder. Only two things are not there: the network, and Ray with its workers, in whose
-place the driver gets answers, rows as workers give them, sixteen at a time; every hundredth says that its object is no
-photo. Each line is a process of its own:
+1,000 keys at a time, into a folder. Ray is started, and gets the items' blocks as a dataset; but in the place of its
+workers and of the network the driver gets answers, rows as workers give them, sixteen at a time, of which every
+hundredth says that its object is no photo. Each line is a process of its own:
 
 plan        `--dry-run`: lists, plans every result, finds two of one name.
 snapshot    the first run's listing, until it would start Ray; then it works until half of the items have rows and a
             budget ends it, with a report.
 half        the rest of that run: the rows of half of the items, and the report of a run that stopped.
-resume      the same command, from its first line to the first row; Ray's own start, some 20 s, comes on top.
+resume      the same command, from its first line to the first row, without what workers take to start.
 rest        from there until every item has a row.
 report      final rows, totals, the report.
 second      the same command once more, over the finished job: lists, compares, points at the report.
@@ -27,7 +27,6 @@ import sys
 import tempfile
 import time
 from collections.abc import Iterator
-from contextlib import nullcontext
 from pathlib import Path
 from typing import Any
 
@@ -72,9 +71,16 @@ class Answers:
         self.late: list[dict[str, Any]] = []
 
     def run(self, items: pa.Table, *, alone: bool = False) -> Iterator[list[dict[str, Any]]]:
+        from ray.data import from_arrow
+
+        from tasks.bulk.pipeline import cut_into_blocks
+
+        blocks = list(cut_into_blocks(items, BLOCK))
+        dataset = from_arrow(blocks)
         self.heard("first")
-        for start in range(0, len(items), BLOCK):
-            yield [self._row(item) for item in items.slice(start, BLOCK).to_pylist()]
+        for block in blocks:
+            yield [self._row(item) for item in block.to_pylist()]
+        del dataset
 
     def _row(self, item: dict[str, Any]) -> dict[str, Any]:
         row = {name: item[name] for name in ("part", "key", "etag", "size", "style", "output")}
@@ -92,7 +98,8 @@ def one(phase: str, items: int, folder: Path) -> dict[str, float]:
     from pcakd.bulk import BucketJob, RunOptions
     from pcakd.bulk.job import look_up
     from pcakd.bulk.plan import dry_run
-    from tasks.bulk import BulkProgress, driver, job, stylize_bucket
+    from tasks.bulk import BulkProgress, job, stylize_bucket
+    from tasks.bulk.driver import BudgetError
 
     client, began, moments = Client(items), time.monotonic(), {}
     s3.client_for = lambda *address: client  # type: ignore[assignment]
@@ -110,7 +117,6 @@ def one(phase: str, items: int, folder: Path) -> dict[str, float]:
     if phase == "plan":
         assert dry_run(look_up(work)).items == items
     else:
-        driver.ray_cluster = nullcontext  # type: ignore[assignment]
         job._BucketRun._chain = lambda self, count: Answers(self.name, heard)  # type: ignore[method-assign]
         half = items // 2 * BYTES_OUT / 1e9 if phase == "first" else None
         try:
@@ -118,7 +124,7 @@ def one(phase: str, items: int, folder: Path) -> dict[str, float]:
                 report = stylize_bucket(work, RunOptions(max_gb_out=half), progress=progress)
             assert (phase != "first", report.totals.items, report.totals.pending) == (True, items, 0)
             assert report.reused == (phase == "second")
-        except driver.BudgetError:
+        except BudgetError:
             assert phase == "first"
     moments["end"] = time.monotonic() - began
     used = os.times()

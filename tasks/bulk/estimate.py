@@ -5,6 +5,8 @@ Stylizers work side by side, as in the job itself, so what they take of each oth
 
 import secrets
 import time
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import ExitStack
 from typing import Any
 
 from pcakd.bulk.estimate import Estimate, Machine, Prices, SizeSample, estimate
@@ -17,7 +19,7 @@ from pcakd.storage import LocalStorage, Storage, open_places
 from pcakd.storage.keys import key_of
 from pcakd.storage.properties import Properties
 from pcakd.stylize.look.decide import SERIES
-from tasks.bulk.job import make_chain
+from tasks.bulk.job import make_chain, prepare
 from tasks.bulk.progress import BulkProgress
 from tasks.cluster.attach import ray_cluster
 
@@ -50,13 +52,16 @@ def measure(
     rows: list[dict[str, Any]] = []
     first = None
     progress.doing("starting Ray")
-    with ray_cluster():
+    with ThreadPoolExecutor(1, thread_name_prefix="styles") as thread, ExitStack() as stack:
+        prepared = thread.submit(prepare, resolved, options)
+        stack.enter_context(ray_cluster())
         from tasks.bulk.workers import STOP
         from tasks.cluster.attach import cluster_cpus
 
         chain = make_chain(
             resolved,
             options,
+            prepared.result(),
             items=sample.count,
             run=f"estimate-{secrets.token_hex(3)}",
             places=(source, Nowhere("/nowhere")),

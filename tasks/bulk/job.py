@@ -7,6 +7,7 @@ job: another waits for it, and then finds it finished.
 import secrets
 import time
 from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime
@@ -215,7 +216,9 @@ class _BucketRun:
 
     def to_end(self) -> BucketReport:
         try:
-            self.driver.work()
+            with ThreadPoolExecutor(1, thread_name_prefix="styles") as thread:  # Ray takes seconds to start
+                self._prepared = thread.submit(prepare, self.resolved, self.options)
+                self.driver.work()
             self.held.check()
             self._sweep()
             self.progress.doing("writing the report")
@@ -250,6 +253,7 @@ class _BucketRun:
         chain = make_chain(
             self.resolved,
             self.options,
+            self._prepared.result(),
             items=items,
             run=self.name,
             places=(self.source, self.dest),
@@ -286,9 +290,23 @@ class _BucketRun:
         self.reported(write_report(self.snapshot, totals, source=self.source, dest=self.dest, info=info))
 
 
+def prepare(resolved: Resolved, options: RunOptions) -> tuple[Any, dict[str, Any]]:
+    """(stylizer, style name → its statistics), computed once for all workers; may be done while Ray starts."""
+    from pcakd.stylize.stylizer import Stylizer
+
+    job, checkpoint = resolved.job, resolved.checkpoint
+    assert checkpoint is not None
+    stylizer = Stylizer(checkpoint, device=options.device, precision=job.precision, memory_limit=options.memory_limit)
+    specs = job.style_specs()
+    return stylizer, {
+        name: stylizer.style(*photos, weights=specs[name].weights) for name, photos in resolved.photos.items()
+    }
+
+
 def make_chain(
     resolved: Resolved,
     options: RunOptions,
+    prepared: tuple[Any, dict[str, Any]],
     *,
     items: int,
     run: str,
@@ -296,12 +314,12 @@ def make_chain(
     render: str,
     shared: Callable[[Any, dict[str, Any]], dict[str, Any]],
 ) -> Any:
-    """The styles' statistics, computed once, and the chain, on the Ray that this process is attached to.
+    """The chain, on the Ray that this process is attached to.
 
-    items: how many there are at least. run: its name. places: source and destination. render: what "auto" means.
-    shared: (stylizer, styles) → the looks that all photos share, asked where the job wants them to.
+    prepared: as `prepare` gives it. items: how many there are at least. run: its name. places: source and destination.
+    render: what "auto" means. shared: (stylizer, styles) → the looks that all photos share, asked where the job wants
+    them to.
     """
-    from pcakd.stylize.stylizer import Stylizer
     from tasks.bulk.pace import Paced
     from tasks.bulk.pipeline import Chain, ClusterShares
     from tasks.bulk.workers import Work
@@ -309,10 +327,8 @@ def make_chain(
 
     job, checkpoint = resolved.job, resolved.checkpoint
     assert checkpoint is not None
+    stylizer, styles = prepared
     settings: dict[str, Any] = {"precision": job.precision, "memory_limit": options.memory_limit}
-    stylizer = Stylizer(checkpoint, device=options.device, **settings)
-    specs = job.style_specs()
-    styles = {name: stylizer.style(*photos, weights=specs[name].weights) for name, photos in resolved.photos.items()}
     looks = shared(stylizer, styles) if job.look == "shared" else {}
     shares = ClusterShares.for_cluster(
         cluster_cpus(),

@@ -10,8 +10,10 @@ from threading import Thread
 import pytest
 
 import pcakd.storage.s3 as s3
+from pcakd.bulk.properties import ResultProperties, result_properties
 from pcakd.errors import AccessError, ArchivedError, FatalError, NotFoundError, TransientError, UsageError
 from pcakd.storage import Storage, open_places, open_storage
+from pcakd.storage.properties import Properties
 from pcakd.storage.retry import RetryPolicy
 from tests.pcakd.storage.contract import StorageContract
 
@@ -195,3 +197,28 @@ def test_missing_credentials_are_told_with_the_process_that_lacks_them(bucket, m
         monkeypatch.setenv("PREFECT__FLOW_RUN_ID", run)
         with pytest.raises(AccessError, match=re.escape(words)):
             open_storage(f"s3://{bucket}/x").read("a")
+
+
+def test_what_is_encrypted_with_a_key_says_so_whatever_way_it_was_written(s3_server, monkeypatch):
+    key = "arn:aws:kms:eu-central-1:111122223333:key/0f2a"
+    bucket, client = s3_server.new_bucket(), s3_server.client()
+    source = open_storage(f"s3://{bucket}/in")
+    storage = open_storage(f"s3://{bucket}/out").encrypted(f"aws:kms:{key}")
+    storage.write("put", b"x")
+    storage.create("created", b"x")
+    storage.sub("_pcakd/1").write("spec.json", b"{}")
+    with storage.writer("streamed") as file:
+        file.write(b"x")
+    monkeypatch.setattr(s3, "SINGLE_PUT_BYTES", 1)
+    storage.write("parts", b"in parts")
+    for name in ("put", "created", "_pcakd/1/spec.json", "streamed", "parts"):
+        answer = client.head_object(Bucket=bucket, Key=f"out/{name}")
+        assert (answer["ServerSideEncryption"], answer["SSEKMSKeyId"]) == ("aws:kms", key), name
+    # A result takes its object's key, where all properties are kept, unless the job names another.
+    client.put_object(Bucket=bucket, Key="in/a", Body=b"x", ServerSideEncryption="aws:kms", SSEKMSKeyId=key)
+    found = source.read_with_info("a")[1].properties
+    kept, _ = result_properties(ResultProperties(keep_properties="all"), found, {}, same_format=True)
+    source.write("b", b"x", kept)
+    assert client.head_object(Bucket=bucket, Key="in/b")["SSEKMSKeyId"] == key
+    source.write("c", b"x", Properties(encryption="aws:kms"))
+    assert client.head_object(Bucket=bucket, Key="in/c")["ServerSideEncryption"] == "aws:kms"
