@@ -184,7 +184,7 @@ class Estimate:
         return [
             f"estimate for {counted(self.items, 'result')} by {counted(self.measured_objects, 'object')} that were "
             f"measured{failed}, on {counted(machine.stylizers, 'stylizer')} ({machine.device}):",
-            f"  hours    {self.seconds.words(duration)}, {machine.start_s:.0f} s of it before the first result",
+            f"  takes    {self.seconds.words(duration)}, {machine.start_s:.0f} s of it before the first result",
             f"  GB out   {(self.bytes_out * 1e-9).words('{:,.3f}'.format)}",
             f"  compute  {compute.words(money)}, {counted(machine.cpus, 'core')} at {prices.core_hour:g} an hour",
             f"  requests {money(requests)}, at {prices.gets:g}, {prices.puts:g} and {prices.lists:g} for 1,000 GET, "

@@ -71,7 +71,7 @@ def test_what_is_said_is_hours_gigabytes_and_money_at_the_prices_that_are_given(
     assert lines[0] == (
         "estimate for 4,000 results by 20 objects that were measured, 20 of them failed, on 2 stylizers (cpu):"
     )
-    assert lines[1].startswith("  hours    1:")
+    assert lines[1].startswith("  takes    1:")
     assert ", 10 s of it before the first result" in lines[1]
     assert lines[2] == "  GB out   16.000 (16.000 to 16.000)"
     assert lines[3].endswith(", 4 cores at 1 an hour")
