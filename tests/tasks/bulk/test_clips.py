@@ -150,6 +150,7 @@ def test_what_a_clip_cannot_be_made_of_is_its_row_and_nothing_is_left(stylizer, 
     assert not [name for name in os.listdir(os.environ.get("TMPDIR", "/tmp")) if name.startswith("pcakd-clip-")]
 
 
+@pytest.mark.slow
 def test_a_segment_that_fails_is_the_clips_row(stylizer, styles, work, tmp_path, monkeypatch):
     work.source.write("street.mp4", clip(tmp_path))
     begun = begin(work, item("street.mp4"), stylizer, styles, {})
@@ -165,6 +166,7 @@ def test_a_segment_that_fails_is_the_clips_row(stylizer, styles, work, tmp_path,
     assert not work.dest.exists("street.mp4")
 
 
+@pytest.mark.slow
 def test_a_clip_that_changes_while_it_is_read_is_tried_again(stylizer, styles, work, tmp_path):
     work.source.write("street.mp4", clip(tmp_path))
     begun = begin(work, item("street.mp4"), stylizer, styles, {})
@@ -175,6 +177,7 @@ def test_a_clip_that_changes_while_it_is_read_is_tried_again(stylizer, styles, w
     assert not work.dest.exists("street.mp4")
 
 
+@pytest.mark.slow
 def test_under_the_policy_fail_what_stands_there_stays(stylizer, styles, work, tmp_path, monkeypatch):
     work.source.write("street.mp4", clip(tmp_path, frames=4))
     only = work_between(work.source, work.dest, create_only=True)
@@ -189,6 +192,7 @@ def test_under_the_policy_fail_what_stands_there_stays(stylizer, styles, work, t
         work.dest.delete("street.mp4")
 
 
+@pytest.mark.slow
 def test_results_have_their_objects_metadata_and_a_videos_media_type(stylizer, styles, tmp_path, s3_server):
     bucket = s3_server.new_bucket()
     source, dest = open_storage(f"s3://{bucket}/in"), open_storage(f"s3://{bucket}/out")
@@ -201,6 +205,7 @@ def test_results_have_their_objects_metadata_and_a_videos_media_type(stylizer, s
     assert dest.tags("a.mp4") == {"made": "pcakd"}
 
 
+@pytest.mark.slow
 def test_clips_take_the_look_that_all_of_a_job_share(stylizer, styles, work, tmp_path):
     work.source.write("street.mkv", clip(tmp_path, "street.mkv", 6))
     look = stylizer.shared_look([jobs.style(tmp_path)], styles["evening"])
