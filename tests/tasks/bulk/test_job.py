@@ -3,6 +3,7 @@
 import os
 import subprocess
 import sys
+import tempfile
 
 import pytest
 
@@ -196,6 +197,35 @@ def test_a_clip_that_ends_its_worker_each_time_costs_only_itself(places, ray_clu
     assert set(jobs.outputs(places.dest)) == {"good.mp4"}
     monkeypatch.undo()
     assert stylize_bucket(places.job(videos=True)).status == {"ok": 2}
+
+
+@slow
+def test_a_run_that_ends_within_a_long_clip_begins_it_anew_and_leaves_nothing_of_it(
+    places, ray_cluster, monkeypatch, tmp_path
+):
+    (tmp_path / "made").mkdir()
+    for name, frames in (("a.mp4", 4), ("long.mkv", 1100)):
+        path = made.write(tmp_path / "made" / name, made.pan(frames, size=(32, 24), step=0))
+        places.source.write(name, path.read_bytes())
+    after, calls = clip_chain._Calls.after, []
+
+    def interrupted(self, first, long, number):
+        calls.append(long)
+        if long is not None:  # a part of the long clip is done, others are under way
+            raise KeyboardInterrupt
+        return after(self, first, long, number)
+
+    monkeypatch.setattr(clip_chain._Calls, "after", interrupted)
+    with pytest.raises(KeyboardInterrupt):
+        stylize_bucket(places.job(videos=True), RunOptions(workers=2))
+    assert set(jobs.outputs(places.dest)) == {"a.mp4"}
+    stamp = (places.dest.root / "a.mp4").stat().st_mtime_ns
+    monkeypatch.undo()
+    report = stylize_bucket(places.job(videos=True), RunOptions(workers=2))
+    assert (report.status, report.processed) == ({"ok": 2}, 1)
+    assert (places.dest.root / "a.mp4").stat().st_mtime_ns == stamp
+    assert set(jobs.outputs(places.dest)) == {"a.mp4", "long.mkv"}
+    assert not [name for name in os.listdir(tempfile.gettempdir()) if name.startswith("pcakd-clip-")]
 
 
 def deadly(work, item, *rest):
