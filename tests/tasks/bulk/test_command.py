@@ -51,6 +51,17 @@ def test_a_dry_run_says_what_is_no_photo(places):
     assert not any("more" in line for line in lines)
 
 
+def test_a_dry_run_plans_videos_where_they_are_asked_for(places):
+    for name in ("street.mp4", "old.avi"):
+        (places / "photos" / name).write_bytes(b"x")
+    words = ("photos", "out", "--style", "x.png", "--model", "mobilenet", "--dry-run")
+    assert "2 of them no photos, by their names: left out" in bucket(*words).stdout.splitlines()
+    lines = bucket(*words, "--videos", "--follow", "2").stdout.splitlines()
+    assert not any("left out" in line for line in lines)
+    assert "  street.mp4  →  street.mp4" in lines
+    assert "  old.avi  →  old.avi.mkv" in lines
+
+
 def test_a_dry_run_follows_the_job_file_and_options_beside_it(places):
     done = pcakd("stylize-bucket", "--job", "../job.toml", "--dry-run", cwd=places / "empty", fresh=False)
     assert done.returncode == 0, done.stderr
@@ -75,6 +86,7 @@ STYLE = ("--style", "x.png", "--model", "mobilenet", "--dry-run")
     ("args", "says"),
     [
         ((), "Missing argument 'SRC'; give it, or --job FILE"),
+        (("photos", "out", *STYLE, "--follow", "2"), "follow is 2.0: it is of videos; add videos, or leave it out"),
         (("photos",), "Missing argument 'DEST'"),
         (("photos", "out"), "Missing option '--style'"),
         (("photos", "out", "more", *STYLE), "unexpected extra argument"),
