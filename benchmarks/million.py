@@ -71,12 +71,13 @@ class Answers:
         self.late: list[dict[str, Any]] = []
 
     def run(self, items: pa.Table, *, alone: bool = False) -> Iterator[list[dict[str, Any]]]:
-        from ray.data import from_arrow
+        from ray.data import from_items
 
-        from tasks.bulk.pipeline import cut_into_blocks
+        from tasks.bulk.pipeline import cut_into_blocks, pack_items
 
         blocks = list(cut_into_blocks(items, BLOCK))
-        dataset = from_arrow(blocks)
+        packed = [{"items": pack_items(block)} for block in blocks]
+        dataset = from_items(packed, override_num_blocks=len(packed))
         self.heard("first")
         for block in blocks:
             yield [self._row(item) for item in block.to_pylist()]

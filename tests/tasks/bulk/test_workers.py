@@ -21,7 +21,7 @@ from pcakd.stylize.options import StylizeOptions
 from pcakd.stylize.stylizer import Stylizer
 from tasks.bulk import workers
 from tasks.bulk.carried import pack, photo_of, unpack, unpack_rows, with_photo
-from tasks.bulk.pipeline import BLOCK_ITEMS, ClusterShares, cut_into_blocks
+from tasks.bulk.pipeline import BLOCK_ITEMS, ClusterShares, cut_into_blocks, pack_items
 from tasks.bulk.workers import Stylize, Work, fetch, store
 from tests import kinds
 from tests.corpus import bad_photos, encode, good_photos, odd_photos, photograph
@@ -164,6 +164,13 @@ def test_blocks_are_cut_by_number_and_by_bytes():
     assert [len(block) for block in cut_into_blocks(large)] == [1, 1, 1]
     assert [len(block) for block in cut_into_blocks(small, 1)] == [1] * len(small)
     assert pa.concat_tables(cut_into_blocks(small)).equals(small.combine_chunks())
+
+
+def test_what_travels_is_a_blocks_own_items_and_not_all_that_they_are_a_slice_of():
+    many = table(*[(f"{i:05d}", 1) for i in range(BLOCK_ITEMS * 100)])
+    packed = [pack_items(block) for block in cut_into_blocks(many)]
+    assert sum(map(len, packed)) < 10 * len(pack_items(many)), "a hundred times would be all, each time"
+    assert pa.ipc.open_stream(packed[1]).read_all().equals(many.slice(BLOCK_ITEMS, BLOCK_ITEMS).combine_chunks())
 
 
 @pytest.mark.parametrize(
