@@ -69,17 +69,17 @@ class Answers:
     def __init__(self, run: str, heard: Any) -> None:
         self.run_name, self.heard = run, heard
         self.late: list[dict[str, Any]] = []
+        self.room = 20_000
 
     def run(self, items: pa.Table, *, alone: bool = False) -> Iterator[list[dict[str, Any]]]:
         from ray.data import from_items
 
         from tasks.bulk.pipeline import cut_into_blocks, pack_items
 
-        blocks = list(cut_into_blocks(items, BLOCK))
-        packed = [{"items": pack_items(block)} for block in blocks]
+        packed = [{"items": pack_items(block)} for block in cut_into_blocks(items, BLOCK)]
         dataset = from_items(packed, override_num_blocks=len(packed))
         self.heard("first")
-        for block in blocks:
+        for block in cut_into_blocks(items, BLOCK):
             yield [self._row(item) for item in block.to_pylist()]
         del dataset
 

@@ -18,6 +18,9 @@ from pcakd.storage.properties import Properties
 YIELD_BYTES = 8 << 20
 """So much may a worker have in hands before it passes it on."""
 
+CHUNK_ITEMS = 20_000
+"""Items that go to Ray at a time, unless it has many workers: their listing is in the driver's memory."""
+
 Row = dict[str, Any]
 
 _NOTHING = np.zeros((0, 0, 3), np.uint8)

@@ -18,14 +18,11 @@ from pcakd.bulk.job import RunOptions
 from pcakd.bulk.ledger import Snapshot
 from pcakd.errors import FatalError, PcakdError, TransientError
 from pcakd.photos.outcomes import CRASHED, NO_FAILURES, UNREACHABLE
-from tasks.bulk.carried import Row
+from tasks.bulk.carried import CHUNK_ITEMS, Row
 from tasks.bulk.progress import BulkProgress, Counts
 from tasks.bulk.termination import Termination, listening
 from tasks.cluster.attach import ray_cluster
 from tasks.lease import Lease, SupersededError
-
-CHUNK_ITEMS = 50_000
-"""Items that go to Ray at a time: their listing is in its object store."""
 
 ROUNDS = 2
 """Times that a run takes again what may pass, one item at a time."""
@@ -140,7 +137,7 @@ class Driver:
             self._tell()
             if len(pending):
                 waiting.append(_with_part(pending, part))
-            if sum(map(len, waiting)) >= CHUNK_ITEMS:
+            if sum(map(len, waiting)) >= (CHUNK_ITEMS if self._chain is None else self._chain.room):
                 yield joined(waiting)
                 waiting = []
         if waiting:

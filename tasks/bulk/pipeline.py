@@ -21,7 +21,7 @@ import pyarrow as pa
 
 from pcakd.errors import TransientError
 from pcakd.stylize.engine.memory import DEFAULT_LIMIT
-from tasks.bulk.carried import YIELD_BYTES, Row, unpack_rows
+from tasks.bulk.carried import CHUNK_ITEMS, YIELD_BYTES, Row, unpack_rows
 from tasks.bulk.workers import Stylize, Work, fetch, store
 
 BLOCK_ITEMS = 16
@@ -31,6 +31,9 @@ are a tenth of the object store's share, Ray Data's backpressure lets only one s
 
 BLOCKS_EACH = 4
 """Few items are cut into so many blocks for each stylizer, so that all have work until the end."""
+
+CHUNK_EACH = 1_000
+"""Items that go to Ray at a time, at least, for each stylizer: workers start anew for the next ones."""
 
 RETRIES = 2
 """Times that Ray tries a block again whose worker died."""
@@ -103,6 +106,8 @@ class Chain:
         import ray
 
         self.work, self.shares = work, shares
+        self.room = max(CHUNK_ITEMS, CHUNK_EACH * shares.stylizers)
+        """Items that it takes at a time."""
         self.late: list[Row] = []
         """Rows that came while the loop over `run` was being left: their results are in place."""
         self._reference = ray.put((checkpoint, styles, looks))
@@ -116,7 +121,8 @@ class Chain:
         Leaving the loop ends the work; what was finished meanwhile is in `late` then. Raises TransientError when Ray
         itself gives up.
         """
-        blocks = list(cut_into_blocks(items, 1 if alone else items_of_a_block(len(items), self.shares.stylizers)))
+        most = 1 if alone else items_of_a_block(len(items), self.shares.stylizers)
+        blocks = [pack_items(block) for block in cut_into_blocks(items, most)]
         rows: Results = queue.Queue(maxsize=64)
         over = threading.Event()
         thread = threading.Thread(target=self._consume, args=(blocks, alone, rows, over), name="bulk-rows", daemon=True)
@@ -144,7 +150,7 @@ class Chain:
 
     def _consume(
         self,
-        blocks: list[pa.Table],
+        blocks: list[bytes],
         alone: bool,
         rows: "queue.Queue[list[Row] | Exception | None]",
         over: threading.Event,
@@ -160,7 +166,7 @@ class Chain:
         except Exception as error:
             rows.put(error)
 
-    def _dataset(self, blocks: list[pa.Table], alone: bool) -> Any:
+    def _dataset(self, blocks: list[bytes], alone: bool) -> Any:
         import ray.data
         from ray.data import ActorPoolStrategy, DataContext, TaskPoolStrategy
 
@@ -184,7 +190,7 @@ class Chain:
             # Retries have no named parameters yet, and Ray Data's own defaults try for ever.
             warnings.filterwarnings("ignore", message="`ray_remote_args` is deprecated")
             # Not from_arrow: it has a worker look at every block before any is worked on, and keeps 40 kB of each.
-            packed = [{"items": pack_items(block)} for block in blocks]
+            packed = [{"items": block} for block in blocks]
             dataset: Any = ray.data.from_items(packed, override_num_blocks=len(packed))
             dataset = dataset.map_batches(fetch_packed, **helper)
             dataset = dataset.map_batches(

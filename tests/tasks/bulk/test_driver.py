@@ -27,7 +27,7 @@ class Chain:
 
     def __init__(self, answer: Callable) -> None:
         self.answer, self.passes = answer, []
-        self.ending, self.late = False, []
+        self.ending, self.late, self.room = False, [], 5
         """ending: the block after the one at which the loop is left is finished, too."""
 
     def run(self, items, *, alone: bool = False) -> Iterator:
