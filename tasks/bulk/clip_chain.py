@@ -5,6 +5,7 @@ all workers are at a long clip together, and its result is the same, byte for by
 """
 
 import pickle
+import time
 from collections import deque
 from collections.abc import Iterator
 from dataclasses import dataclass, field
@@ -22,6 +23,9 @@ from tasks.bulk.workers import Work
 
 PART = 4
 """Segments that a task makes: so much is done again if its worker dies."""
+
+CALL_S = 12 * 3600.0
+"""So long a task may be at a clip: the first pass over hours of film takes hours. Only then the run counts as stuck."""
 
 
 @dataclass
@@ -42,7 +46,7 @@ class ChainWithClips(Chain):
     """The job's chain on the cluster that this process is attached to."""
 
     def run(self, items: pa.Table, *, alone: bool = False) -> Iterator[list[Row] | None]:
-        """As `Chain.run`; no rows where a part of a clip is done."""
+        """As `Chain.run`; no rows while clips are worked on."""
         clips = pa.array([is_clip(key_of(key)) for key in items["key"].to_pylist()], pa.bool_())
         photos = items.filter(pa.compute.invert(clips))
         if len(photos):
@@ -56,18 +60,21 @@ class ChainWithClips(Chain):
         calls = _Calls(self.work, self._shared, self.shares)
         waiting, ready = deque(items), deque[Call]()
         running: dict[Any, Call] = {}
+        since: dict[Any, float] = {}
         try:
             while waiting or ready or running:
                 while len(running) < room and (ready or waiting):
                     call = ready.popleft() if ready else (calls.beginning(waiting.popleft()), None, 0)
                     if call[1] is None or not call[1].over:
-                        running[call[0]()] = call
+                        running[reference := call[0]()] = call
+                        since[reference] = time.monotonic()
                 if not running:
                     continue
                 done, _ = ray.wait(list(running), timeout=POLL_S)
                 if not done:
-                    yield None
+                    yield [] if time.monotonic() - min(since.values()) < CALL_S else None
                     continue
+                del since[done[0]]
                 _, long, number = running.pop(done[0])
                 try:
                     rows, more = calls.after(done[0], long, number)

@@ -2,7 +2,9 @@
 
 import os
 import pickle
+import sys
 from pathlib import Path
+from types import SimpleNamespace
 
 import pytest
 
@@ -213,3 +215,34 @@ def test_clips_take_the_look_that_all_of_a_job_share(stylizer, styles, work, tmp
     (course,) = begun.plan.courses
     assert course.looks == (look.at(0.5),)
     assert whole(work, begun)["status"] == "ok"
+
+
+def test_a_clip_that_takes_hours_is_no_run_that_is_stuck_until_it_takes_too_many(monkeypatch):
+    from tasks.bulk import clip_chain
+
+    chain = object.__new__(clip_chain.ChainWithClips)
+    chain.work, chain._shared, chain.shares = None, b"", None
+    monkeypatch.setattr(clip_chain, "_Calls", Endless)
+    monkeypatch.setitem(
+        sys.modules, "ray", SimpleNamespace(wait=lambda *a, **how: ([], []), cancel=lambda *a, **how: 0)
+    )
+    monkeypatch.setitem(sys.modules, "ray.exceptions", SimpleNamespace(RayError=OSError))
+    run = chain._run_clips([{}], 1)
+    assert [next(run), next(run)] == [[], []]
+    monkeypatch.setattr(clip_chain, "CALL_S", 0.0)
+    assert next(run) is None
+    run.close()
+
+
+def nothing(*args, **how):
+    return [], []
+
+
+class Endless:
+    """Calls that never end."""
+
+    def __init__(self, *args) -> None:
+        pass
+
+    def beginning(self, item):
+        return object
