@@ -22,6 +22,7 @@ def folder(tmp_path_factory):
     return folder
 
 
+@pytest.mark.slow
 def test_two_models_and_the_baselines_stand_side_by_side_on_pairs_and_graded_photos(folder):
     done = pcakd(
         *("evaluate", "ours.safetensors", "--against", "theirs.safetensors", "--teacher", "theirs.safetensors"),

@@ -198,6 +198,7 @@ def test_all_faults_are_told_at_once_and_one_that_does_not_pass_decides(good, se
         assert words in str(error).split(f"({number}) ")[1]
 
 
+@pytest.mark.slow
 def test_an_mlflow_that_does_not_answer_may_pass(good, settings):
     error = fault(good, replace(settings, tracking_uri="http://127.0.0.1:9"))
     assert isinstance(error, TransientError)
