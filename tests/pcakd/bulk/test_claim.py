@@ -19,12 +19,14 @@ def places(request, tmp_path):
     """Source and destination addresses; on S3 where the test says so."""
     if getattr(request, "param", "local") == "local":
         return str(fill(tmp_path / "in", 2)), str(tmp_path / "out")
-    bucket = request.getfixturevalue("s3_server").new_bucket()
+    ceph = request.param == "ceph"
+    bucket = request.getfixturevalue("ceph_bucket") if ceph else request.getfixturevalue("s3_server").new_bucket()
     open_storage(f"s3://{bucket}/in").write("a.jpg", b"x")
     return f"s3://{bucket}/in", f"s3://{bucket}/out"
 
 
-everywhere = pytest.mark.parametrize("places", ["local", "s3"], indirect=True)
+S3 = [pytest.param(name, marks=pytest.mark.slow) for name in ("s3", "ceph")]
+everywhere = pytest.mark.parametrize("places", ["local", *S3], indirect=True)
 
 
 def start(places, *, finish: bool = True, claims: bool = True, **changes) -> Ledger:

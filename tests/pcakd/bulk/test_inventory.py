@@ -43,10 +43,30 @@ class Bucket:
 
 
 @pytest.fixture
-def bucket(s3_server) -> Bucket:
-    return Bucket(s3_server)
+def bucket(request, monkeypatch) -> Bucket:
+    if getattr(request, "param", "") == "shared":
+        return request.getfixturevalue("read_only")
+    server = request.getfixturevalue(getattr(request, "param", "s3_server"))
+    for name, value in server.environment().items():
+        monkeypatch.setenv(name, value)
+    return Bucket(server)
 
 
+@pytest.fixture(scope="module")
+def made_once(moto_server) -> Bucket:
+    with pytest.MonkeyPatch.context() as patch:
+        for name, value in moto_server.environment().items():
+            patch.setenv(name, value)
+        return Bucket(moto_server)
+
+
+@pytest.fixture
+def read_only(made_once, s3_server) -> Bucket:
+    """One that tests share, of which they write inventories only."""
+    return made_once
+
+
+@pytest.mark.parametrize("bucket", ["shared", pytest.param("ceph", marks=pytest.mark.slow)], indirect=True)
 @pytest.mark.parametrize("kind", ["CSV", "ORC", "Parquet"])
 def test_an_inventory_lists_what_the_bucket_does_in_the_order_of_its_keys(bucket, kind, monkeypatch):
     monkeypatch.setattr(inventory_module, "RUN_ROWS", 4)  # so that stretches are merged
@@ -98,13 +118,13 @@ def test_the_same_inventory_goes_on_and_a_later_one_is_a_new_snapshot_that_takes
     assert work(ledger(bucket.source, bucket.dest, **job).begin(source)) == 0
 
 
-def test_a_manifest_table_chooses_among_what_the_inventory_lists(bucket, tmp_path):
+def test_a_manifest_table_chooses_among_what_the_inventory_lists(read_only, tmp_path):
     (tmp_path / "m.csv").write_text("key\nz.jpg\nkept.jpg\n")
-    job = {"inventory": bucket.inventory(), "manifest": str(tmp_path / "m.csv"), "styles": ("x.jpg",)}
-    assert dry_run(resolved(bucket.source, bucket.dest, **job)).items == 2
+    job = {"inventory": read_only.inventory(), "manifest": str(tmp_path / "m.csv"), "styles": ("x.jpg",)}
+    assert dry_run(resolved(read_only.source, read_only.dest, **job)).items == 2
     (tmp_path / "m.csv").write_text("key\ngone.jpg\n")
     with pytest.raises(UsageError, match=r"m\.csv: row 1: .*manifest\.json has no object 'gone\.jpg'"):
-        dry_run(resolved(bucket.source, bucket.dest, **job))
+        dry_run(resolved(read_only.source, read_only.dest, **job))
 
 
 @pytest.mark.parametrize(
@@ -120,27 +140,27 @@ def test_a_manifest_table_chooses_among_what_the_inventory_lists(bucket, tmp_pat
         ({"fileFormat": "ORC"}, r"0000\.csv\.gz: is no ORC file of an inventory"),
     ],
 )
-def test_an_inventory_that_is_broken_or_of_something_else_is_one_line(bucket, changes, says):
+def test_an_inventory_that_is_broken_or_of_something_else_is_one_line(read_only, changes, says):
     with pytest.raises(UsageError, match=says) as caught:
-        list(bucket.opened(**changes).list())
+        list(read_only.opened(**changes).list())
     assert "\n" not in str(caught.value)
 
 
-def test_a_file_that_is_not_the_one_that_was_written_is_told(bucket):
-    found = bucket.opened()
+def test_a_file_that_is_not_the_one_that_was_written_is_told(read_only):
+    found = read_only.opened()
     damaged = found.files[1][0]
     found.data.write(damaged, found.data.read(damaged)[:-9])
     with pytest.raises(UsageError, match=r"0003\.csv\.gz: is not the file that .*manifest\.json names \(MD5 differs\)"):
         list(found.list())
-    rows = [row | {"bucket": "another"} if row["key"] == "in/z.jpg" else row for row in bucket.rows]
+    rows = [row | {"bucket": "another"} if row["key"] == "in/z.jpg" else row for row in read_only.rows]
     with pytest.raises(UsageError, match=r"is no Parquet file of an inventory \(it lists bucket another"):
-        list(bucket.opened("Parquet", rows=rows).list())
+        list(read_only.opened("Parquet", rows=rows).list())
 
 
-def test_an_inventory_that_is_not_there_or_not_of_a_bucket_is_told(bucket, tmp_path):
-    for place in (f"s3://{bucket.reports}/none/manifest.json", str(tmp_path / "manifest.json")):
+def test_an_inventory_that_is_not_there_or_not_of_a_bucket_is_told(read_only, tmp_path):
+    for place in (f"s3://{read_only.reports}/none/manifest.json", str(tmp_path / "manifest.json")):
         with pytest.raises(NotFoundError, match=r"no such inventory; give the address of its manifest\.json"):
-            open_inventory(place, open_storage(bucket.source))
+            open_inventory(place, open_storage(read_only.source))
     with pytest.raises(UsageError, match="inventory is the listing of an S3 bucket, and source is a folder"):
         BucketJob(source=str(fill(tmp_path / "in", 1)), dest="out", styles=("x.jpg",), inventory="s3://b/manifest.json")
 
@@ -165,7 +185,7 @@ from pcakd.storage import LocalStorage
 
 folder, total = Path(sys.argv[1]), int(sys.argv[2])
 columns = ("bucket", "key", "size", "etag")
-files, each = [], 100_000
+files, each = [], 50_000
 for start in range(0, total, each):
     numbers = range(start, start + each)
     lines = "".join(f'"b","in/album/photo-{(n * 7919) % total:09d}.jpg","{n}","{n:032x}"\\n' for n in numbers)
@@ -190,9 +210,9 @@ print(resource.getrusage(resource.RUSAGE_SELF).ru_maxrss // 1024)
 @pytest.mark.slow
 def test_memory_does_not_grow_with_the_inventory(tmp_path):
     resident_mb = {}
-    for total in (300_000, 900_000):
+    for total in (250_000, 600_000):
         (tmp_path / str(total)).mkdir()
         words = [sys.executable, "-c", MEMORY, str(tmp_path / str(total)), str(total)]
         resident_mb[total] = int(subprocess.run(words, capture_output=True, text=True, check=True).stdout)
     print(f"{resident_mb} MB resident at most")
-    assert resident_mb[900_000] < resident_mb[300_000] + 40
+    assert resident_mb[600_000] < resident_mb[250_000] + 40

@@ -128,8 +128,13 @@ def test_a_result_that_is_not_the_jobs_is_named_and_no_shard_claims_to_be_finish
     assert not [key for key in done.files() if key.endswith("manifest.json")]
 
 
-def test_shards_go_to_s3_too(done, s3_server):
-    done.place = open_storage(f"s3://{s3_server.new_bucket()}/train")
+@pytest.mark.slow
+@pytest.mark.parametrize("server", ["s3_server", "ceph"])
+def test_shards_go_to_s3_too(done, server, request, monkeypatch):
+    found = request.getfixturevalue(server)
+    for name, value in found.environment().items():
+        monkeypatch.setenv(name, value)
+    done.place = open_storage(f"s3://{found.new_bucket()}/train")
     packed = done.pack("parquet", shard_bytes=1 << 20)
     rows = read_parquet(open_storage(packed.place), "shard-000000.parquet").to_pylist()
     assert {(one["key"], one["style"]): one["image"] for one in rows} == done.results
