@@ -3,6 +3,7 @@
 import json
 import re
 import time
+from datetime import UTC, datetime
 from pathlib import Path
 
 import pytest
@@ -64,6 +65,7 @@ def test_two_runs_at_once_both_end_well_every_stage_is_made_once_and_the_server_
     tmp_path, prefect, ray_cluster, assets
 ):
     pipeline = Pipeline(tmp_path, prefect, ray_cluster, assets, registration=EASY)
+    began = datetime.now(UTC)
     runs = [pipeline.start(), pipeline.start()]
     for process in runs:
         assert process.wait(900) == 0, pipeline.log.read_text()[-3000:]
@@ -74,17 +76,21 @@ def test_two_runs_at_once_both_end_well_every_stage_is_made_once_and_the_server_
     assert len(pipeline.versions()) == 1
     champion = champion_of("mobilenet", settings=pipeline.settings)
     assert champion is not None
-    (told,) = champions_told(Deployments(prefect, tmp_path))
+    (told,) = champions_told(Deployments(prefect, tmp_path), began)
     assert told["payload"] == {"model": champion.uri, "version": 1, "reason": told["payload"]["reason"]}
     assert told["payload"]["reason"]
     roles = {one["prefect.resource.role"]: one["prefect.resource.id"] for one in told["related"]}
     assert roles["flow-run"].startswith("prefect.flow-run.")
 
 
-def champions_told(server: Deployments) -> list[dict]:
-    """The events of new champions that reached the server, as soon as one is there: it writes them down a little later
-    than it takes them."""
-    asked = {"event": {"name": [CHAMPION_EVENT]}, "resource": {"id": ["pcakd.model.pcakd-mobilenet"]}}
+def champions_told(server: Deployments, began: datetime) -> list[dict]:
+    """The events of new champions since then that reached the server, as soon as one is there: it writes them down a
+    little later than it takes them."""
+    asked = {
+        "event": {"name": [CHAMPION_EVENT]},
+        "resource": {"id": ["pcakd.model.pcakd-mobilenet"]},
+        "occurred": {"since": began.isoformat()},
+    }
     deadline = time.monotonic() + 120
     while not (found := server.post("events/filter", {"filter": asked})["events"]):
         assert time.monotonic() < deadline
