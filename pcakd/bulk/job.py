@@ -37,22 +37,10 @@ SELECTION = ("include", "exclude", "limit", "overwrite")
 """Fields that say which objects a run takes, not what becomes of one: they are no part of the job's id, so that
 a run with another --limit or glob goes on with the same ledger. The manifest's content is another of these."""
 NO_IDENTITY = (
-    *(
-        *SELECTION,
-        "videos",
-        "source",
-        "dest",
-        "styles",
-        "combine",
-        "weights",
-        "manifest",
-        "inventory",
-        "model",
-        "template",
-        "compat",
-    ),
-    "restyle",
-    "shared_dest",
+    *SELECTION,
+    *("videos", "manifest", "inventory"),
+    *("source", "dest", "styles", "combine", "weights", "model", "template", "compat"),
+    *("restyle", "shared_dest"),
     *ResultProperties.__dataclass_fields__,
 )
 """Fields that the job's id does not hold as they are: a selection, or what it holds in another form."""

@@ -80,7 +80,7 @@ def dry_run(resolved: Resolved, *, sample: int = 10, pending: Callable[[Item], N
     for rows in carried_rows(parts(), iter(()) if newest is None else newest.pairs(), job.overwrite, source):
         finished += len(rows)
         done = set(zip(rows["key"].to_pylist(), rows["style"].to_pylist(), strict=True))
-        for item in chunk:
+        for item in chunk:  # of the part whose rows these are; what clips take is told by no sample
             if (item.key, item.style) not in done and not is_left_out(item.key):
                 pending(item)
     check.finish(plan)

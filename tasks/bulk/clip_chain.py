@@ -4,7 +4,6 @@ A clip of few segments is one task. A longer one is begun by one, made by many, 
 all workers are at a long clip together, and its result is the same, byte for byte.
 """
 
-import pickle
 import time
 from collections import deque
 from collections.abc import Iterator
@@ -19,7 +18,7 @@ from pcakd.storage.keys import key_of
 from tasks.bulk.carried import Row
 from tasks.bulk.clips import Begun, begin, join, make, whole
 from tasks.bulk.pipeline import POLL_S, RETRIES, Chain
-from tasks.bulk.workers import Work
+from tasks.bulk.workers import Work, models, ready
 
 PART = 4
 """Segments that a task makes: so much is done again if its worker dies."""
@@ -143,20 +142,15 @@ class _Calls:
 
 @cache
 def _models(shared: bytes, settings: tuple[tuple[str, Any], ...]) -> tuple[Any, Any, Any]:
-    """Once a worker: stylizer, styles, shared looks."""
-    import ray
-
-    from pcakd.stylize.stylizer import Stylizer
-
-    checkpoint, styles, looks = ray.get(pickle.loads(shared))
-    return Stylizer(checkpoint, **dict(settings)), styles, looks
+    """Once a worker."""
+    return models(shared, dict(settings))
 
 
 def _begin(
     work: Work, item: dict[str, Any], shared: bytes, threads: int, settings: dict[str, Any]
 ) -> tuple[Row | int, Begun | None]:
     """(the row of a clip that one task is enough for, or has failed; else its segments; and what is known of it)."""
-    _ready(threads)
+    ready(threads)
     begun = begin(work, item, *_models(shared, tuple(sorted(settings.items()))))
     if not isinstance(begun, Begun):
         return begun, None
@@ -166,23 +160,12 @@ def _begin(
 
 
 def _make(begun: Begun, segments: range, threads: int) -> tuple[Row | None, Any]:
-    _ready(threads)
+    ready(threads)
     return make(begun, segments)
 
 
 def _join(work: Work, begun: Begun, parts: list[Any], threads: int) -> Row:
     import ray
 
-    _ready(threads)
+    ready(threads)
     return join(work, begun, (ray.get(part) for part in parts))
-
-
-def _ready(threads: int) -> None:
-    import torch
-
-    from pcakd.stylize.engine.memory import keep_freed_memory
-    from pcakd.stylize.look.slicing import load_kernel
-
-    keep_freed_memory()
-    load_kernel()
-    torch.set_num_threads(threads)

@@ -90,7 +90,7 @@ Exit codes: 0 done, 2 usage, 3 some photos failed (the report says which and why
 @field_option(RunOptions, "notify", metavar="URL")
 @request_payer_option
 @click.option("--dry-run", is_flag=True, help="List, plan and check for collisions; write nothing.")
-@click.option("--estimate", is_flag=True, help="With --dry-run: measure 20 objects, say what hours, GB and cost.")
+@click.option("--estimate", is_flag=True, help="With --dry-run: measure 20 objects, and tell time, GB and cost.")
 @click.option(
     "--price", multiple=True, metavar="NAME=X", help="Of the estimate: core_hour, gets, puts, lists, gb_month."
 )

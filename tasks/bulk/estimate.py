@@ -19,7 +19,7 @@ from pcakd.storage import LocalStorage, Storage, open_places
 from pcakd.storage.keys import key_of
 from pcakd.storage.properties import Properties
 from pcakd.stylize.look.decide import SERIES
-from tasks.bulk.job import make_chain, prepare
+from tasks.bulk.chain import make_chain, prepare
 from tasks.bulk.progress import BulkProgress
 from tasks.cluster.attach import ray_cluster
 

@@ -111,6 +111,28 @@ def fetch(table: pa.Table, work: Work) -> Iterator[pa.Table]:
     yield from block.rest()
 
 
+def ready(threads: int) -> None:
+    """Have this process stylize with so many threads."""
+    import torch
+
+    from pcakd.stylize.engine.memory import keep_freed_memory
+    from pcakd.stylize.look.slicing import load_kernel
+
+    keep_freed_memory()
+    load_kernel()
+    torch.set_num_threads(threads)
+
+
+def models(shared: bytes, settings: dict[str, Any]) -> tuple[Any, dict[str, Any], dict[str, Any]]:
+    """(stylizer, styles, shared looks), as `Stylize` is told of them."""
+    import ray
+
+    from pcakd.stylize.stylizer import Stylizer
+
+    checkpoint, styles, looks = ray.get(pickle.loads(shared))
+    return Stylizer(checkpoint, **settings), styles, looks
+
+
 class Stylize:
     """An actor: has the model and the styles, once.
 
@@ -119,18 +141,9 @@ class Stylize:
     """
 
     def __init__(self, work: Work, shared: bytes, threads: int, settings: dict[str, Any]) -> None:
-        import ray
-        import torch
-
-        from pcakd.stylize.engine.memory import keep_freed_memory
-        from pcakd.stylize.look.slicing import load_kernel
-        from pcakd.stylize.stylizer import Stylizer
-
-        keep_freed_memory()
-        load_kernel()
-        torch.set_num_threads(threads)
-        checkpoint, self.styles, self.looks = ray.get(pickle.loads(shared))
-        self.work, self.stylizer = work, Stylizer(checkpoint, **settings)
+        ready(threads)
+        self.work = work
+        self.stylizer, self.styles, self.looks = models(shared, settings)
 
     def __call__(self, table: pa.Table) -> Iterator[pa.Table]:
         block = BlockBuilder()

@@ -40,8 +40,7 @@ class Pipeline:
             "OMP_NUM_THREADS": "1",
             "MLFLOW_TRACKING_URI": tracking_uri,
         }
-        values = parameters(assets, folder, steps=steps) | {"registration": registration}
-        self.values = values
+        self.values = parameters(assets, folder, steps=steps) | {"registration": registration}
         self.log = folder / "log"
         self.settings = Settings.read(workspace=str(self.workspace))
         if tracking_uri:

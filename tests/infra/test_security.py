@@ -18,12 +18,7 @@ RUNS_CODE = {
 }
 """Calls that can run code which the data they read holds."""
 
-BETWEEN_PROCESSES = {
-    "tasks/distillation/inbox.py",
-    "tasks/bulk/workers.py",
-    "tasks/bulk/carried.py",
-    "tasks/bulk/clip_chain.py",
-}
+BETWEEN_PROCESSES = {"tasks/distillation/inbox.py", "tasks/bulk/workers.py", "tasks/bulk/carried.py"}
 """Modules that unpickle what another process of the same run sent through Ray, never what a storage holds."""
 
 
