@@ -1,6 +1,6 @@
 """Steps to a given quality: the closed-form start against random weights, both in both coordinates.
 
-    python benchmarks/steps_to_loss.py PHOTOS HELD_OUT TEACHER_FILE [--steps 150] [--photos 64]
+    python -m benchmarks.steps_to_loss PHOTOS HELD_OUT TEACHER_FILE [--steps 150] [--photos 64]
 
 Trains the built-in recipe of the teacher's backbone four times for a few steps, validates on HELD_OUT as it goes,
 and prints at which step each run first reached a reconstruction PSNR.
@@ -9,11 +9,8 @@ and prints at which step each run first reached a reconstruction PSNR.
 import argparse
 from dataclasses import replace
 
-import torch
-
+from benchmarks.fitted import fitted
 from pcakd.distillation import Cached, FolderPhotos, Trainer, load_recipe
-from pcakd.distillation.validation import middle
-from pcakd.eigenbases.pca import Moments, Widths, fit
 from pcakd.student.network import DEFAULT_CHANNELS
 from pcakd.teacher import load_teacher
 
@@ -39,11 +36,7 @@ def main() -> None:
 
         bases = load_eigenbases(arguments.eigenbases)
     else:
-        moments = Moments.zeros(teacher.channels)
-        with torch.no_grad():
-            for i in range(0, len(photos), max(1, len(photos) // arguments.photos_for_bases)):
-                moments.update(teacher.features(middle(photos[i])))
-        bases = fit(moments, Widths(channels=DEFAULT_CHANNELS[backbone]))
+        bases = fitted(teacher, photos, DEFAULT_CHANNELS[backbone], arguments.photos_for_bases)
     base = replace(
         load_recipe(backbone),
         pair_steps=(0, 0, 0, 0),
