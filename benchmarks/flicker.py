@@ -22,6 +22,7 @@ from fractions import Fraction
 from itertools import pairwise
 from pathlib import Path
 from statistics import fmean
+from typing import Any
 
 import av
 import cv2
@@ -215,6 +216,7 @@ def filmed(clip: Moving, path: Path) -> Moving:
 Way = Callable[[Moving, Path], Frames]
 """What makes frames of a clip and its file."""
 OWN = "own look of each frame"
+IGNORED = "held look, light ignored"
 
 
 def ways(stylizer: Stylizer, style: np.ndarray, follow: float) -> dict[str, Way]:
@@ -222,11 +224,12 @@ def ways(stylizer: Stylizer, style: np.ndarray, follow: float) -> dict[str, Way]
     photo, every_pixel = Photo(rgb=style), StylizeOptions(render="full")
     by_look, full = stylizer.style(photo, render="look"), stylizer.style(photo, render="full")
 
-    def held(clip: Moving, path: Path, **video: float) -> Frames:
+    def held(clip: Moving, path: Path, **video: Any) -> Frames:
         return [frame.rgb for frame in stylizer.video(path, by_look, **video)]
 
     return {
         "held look": held,
+        IGNORED: lambda clip, path: held(clip, path, light="ignore"),
         f"look that follows, {follow:g} s": lambda clip, path: held(clip, path, follow=follow),
         OWN: lambda clip, path: [stylizer.look(rgb, by_look).apply(rgb) for rgb in clip.frames],
         "full path, frame by frame": lambda clip, path: [
@@ -281,6 +284,7 @@ def main() -> None:
     parser.add_argument("--style", type=Path, action="append", help="style photo; again for more")
     parser.add_argument("--model", default="vgg")
     parser.add_argument("--frames", type=int, default=48)
+    parser.add_argument("--clip", action="append", help="only this one; again for more")
     parser.add_argument("--noise", type=float, default=2.0, help="standard deviation, levels")
     parser.add_argument("--follow", type=float, default=1.0, help="seconds")
     args = parser.parse_args()
@@ -292,6 +296,8 @@ def main() -> None:
     print("| --- | --- | ---: | ---: | ---: | ---: | ---: |")
     with tempfile.TemporaryDirectory() as folder:
         for clip in clips(args.frames, args.noise):
+            if args.clip and clip.name not in args.clip:
+                continue
             for row in measured(clip, styles, Path(folder)):
                 print(row.line(), flush=True)
 

@@ -70,8 +70,8 @@ class BucketJob(ResultProperties, WriteOptions, ModelChoice, StylizeOptions, Vid
     them, so that one colour becomes the same colour everywhere."""
 
     videos: bool = False
-    """Stylize videos, too, each shot by one look; not given: they are left out. cut, one_shot, follow, codec and crf
-    are of them."""
+    """Stylize videos, too, each shot by one look; not given: they are left out. cut, one_shot, follow, light, codec
+    and crf are of them."""
 
     manifest: str | None = None
     """CSV or Parquet table of what to take; not given: all of the source."""

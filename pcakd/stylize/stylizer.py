@@ -248,7 +248,7 @@ class Stylizer:
         self, clip: str | os.PathLike, style: Style | PhotoSource, options: StylizeOptions | None = None, **video: Any
     ) -> Iterator["StylizedFrame"]:
         """(rgb, time in seconds) of a clip's frames, one look a shot; UsageError for a clip that cannot be used.
-        video: cut, one_shot, follow of `VideoOptions`."""
+        video: cut, one_shot, follow, light of `VideoOptions`."""
         need_video("Stylizer.video")
         from pcakd.stylize.clips.run import video_frames
 

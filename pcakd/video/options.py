@@ -26,6 +26,9 @@ class VideoOptions:
     """The whole clip is one shot: one look for all of it."""
     follow: Annotated[float, Bounds(0, 3600)] = 0.0
     """Seconds over which a look follows changing light within a shot; 0 holds one look for the whole shot."""
+    light: Literal["keep", "ignore"] = "keep"
+    """Where light changes within a shot whose look is held. keep: the result brightens and darkens as the clip does;
+    ignore: every brightness becomes what the look makes of it, whenever it is seen."""
     codec: VideoCodec = "same"
     """Of the result. same: the clip's own where it can be written, else h264 (.webm: vp9)."""
     crf: Annotated[int | None, Bounds(0, 63)] = None

@@ -11,19 +11,24 @@ import torch
 from pcakd.stylize.look.fit import LookMoments
 from pcakd.stylize.look.look import Look
 from pcakd.video.clip import Mark
+from pcakd.video.light import LightCourse
 
 
 @dataclass(frozen=True)
 class Course:
     """The looks of one shot. first: number of its first frame; times: seconds, one a look, growing; a held look is
-    one. Between two, maps are mixed; before the first and after the last, they hold."""
+    one. Between two, maps are mixed; before the first and after the last, they hold. light: that changes while the look
+    is held, which is made for full light then; None where it does not."""
 
     first: int
     times: tuple[float, ...]
     looks: tuple[Look, ...]
+    light: LightCourse | None = None
 
     def at(self, time: float) -> Look:
         """The look at a time."""
+        if self.light is not None:
+            return self.looks[0].lit(*self.light.at(time))
         after = bisect_right(self.times, time)
         if after == 0:
             return self.looks[0]

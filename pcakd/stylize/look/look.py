@@ -10,6 +10,7 @@ from torch.nn import functional as F
 
 from pcakd.stylize.grey import LUMA
 from pcakd.stylize.look.fit import NODES, gather, solve
+from pcakd.stylize.look.slicing import LUMA as BRIGHTNESS
 from pcakd.stylize.look.slicing import Slicer, has_kernel
 from pcakd.stylize.masks import Mask
 from pcakd.stylize.matched_grade import NO_GRADE, MatchedGrade
@@ -18,6 +19,9 @@ from pcakd.stylize.strips import cut, map_strips
 SIDE = 512
 """Longest side, in pixels, of the small copy that the student decides on. Its receptive fields were trained on crops
 of this order; larger copies cost more and change the look little (docs/looks.md)."""
+
+FINER = 4
+"""Nodes of brightness of a look in other light, for each of full light."""
 
 _CPU = torch.device("cpu")
 _REGION_PIXELS = 1 << 18  # a masked photo's strips are float
@@ -59,6 +63,32 @@ class Look:
         grade = grade._replace(matrix=mix.T @ grade.matrix, bias=grade.bias @ mix, polynomial=grade.polynomial @ mix)
         regions = {label: grey(grid) for label, grid in self.regions.items()}
         return replace(self, grid=grey(self.grid), grade=grade, regions=regions)
+
+    def lit(self, red: float, green: float, blue: float) -> "Look":
+        """The same look for photos in weaker light, or stronger: its grid makes of what full light shows what the look
+        does, and gives that the brightness of the light it is seen in. Colour of light is taken out, as it is the
+        style's affair. For looks without a grade.
+
+        red, green, blue: the light as shares of full light, above 0.
+        """
+        light = torch.tensor([red, green, blue], dtype=torch.float64)
+        bright = float(light @ torch.tensor(BRIGHTNESS, dtype=torch.float64))
+        if torch.equal(light, torch.ones_like(light)):
+            return self
+
+        def dimmed(grid: Tensor) -> Tensor:
+            levels = grid.shape[2]
+            # Weak light lies on few of the grid's nodes: more of them follow the old ones more closely.
+            node = torch.arange(FINER * (levels - 1) + 1, dtype=torch.float64) / FINER / bright
+            node = node.clamp_max(levels - 1)
+            below = node.long().clamp_max(levels - 2)
+            maps = grid.double()
+            maps = torch.lerp(maps[:, :, below], maps[:, :, below + 1], (node - below)[:, None])
+            matrix, offset = maps.unflatten(-1, (4, 3)).split((3, 1), -2)
+            return (bright * torch.cat([matrix / light[:, None], offset], -2)).flatten(-2).float()
+
+        regions = {label: dimmed(grid) for label, grid in self.regions.items()}
+        return replace(self, grid=dimmed(self.grid), regions=regions)
 
     def apply(
         self, rgb: np.ndarray, *, mask: Mask | None = None, device: torch.device = _CPU, out: np.ndarray | None = None

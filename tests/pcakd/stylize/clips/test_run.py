@@ -67,6 +67,27 @@ def test_a_look_that_follows_goes_slowly_with_the_light(stylizer, style, tmp_pat
     assert 0 < max(steps) < whole / 4
 
 
+def test_where_light_falls_a_held_look_falls_as_the_clip_does_and_keeps_its_colours(stylizer, style, tmp_path):
+    lights = np.linspace(1, 0.4, 30)
+    pictures = [(picture * light).astype(np.uint8) for picture, light in zip(pan(30, step=0), lights, strict=True)]
+    clip = write(tmp_path / "dusk.mp4", pictures)
+    kept, ignored = (
+        [frame.rgb.astype(float) for frame in stylizer.video(clip, style, light=light)] for light in ("keep", "ignore")
+    )
+    falls = [one.mean() / frames[0].mean() for frames in (pictures, kept, ignored) for one in (frames[-1],)]
+    assert falls[1] == pytest.approx(falls[0], rel=0.08)
+    assert abs(falls[2] - falls[0]) > abs(falls[1] - falls[0])
+
+    def hues(frame: np.ndarray) -> np.ndarray:
+        return frame.mean((0, 1)) / frame.mean()
+
+    assert hues(kept[-1]) == pytest.approx(hues(kept[0]), abs=0.06)
+    (course,) = plan_clip(stylizer, open_clip(clip), style, OPTIONS, VideoOptions()).courses
+    assert len(course.looks) == 1
+    for still in (VideoOptions(light="ignore"), VideoOptions(follow=1.0)):
+        assert plan_clip(stylizer, open_clip(clip), style, OPTIONS, still).courses[0].light is None
+
+
 def test_strength_zero_gives_the_clip_back(stylizer, style, tmp_path):
     clip = write(tmp_path / "clip.mkv", pan(4), codec="ffv1", pixels="bgr0")
     result = tmp_path / "out.mkv"
