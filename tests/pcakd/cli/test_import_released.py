@@ -17,7 +17,7 @@ def imported(request, assets, tmp_path_factory):
     return backbone, path
 
 
-@pytest.mark.parametrize("pair", [0, 1, 2])
+@pytest.mark.parametrize("pair", [0, pytest.param(1, marks=pytest.mark.slow), pytest.param(2, marks=pytest.mark.slow)])
 def test_the_authors_published_pictures_are_reproduced(imported, assets, tmp_path, pair):
     backbone, model = imported
     demo = assets / "official_demo"

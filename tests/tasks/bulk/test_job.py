@@ -187,6 +187,32 @@ def test_videos_are_left_out_until_they_are_asked_for_and_a_long_one_is_the_work
 
 
 @slow
+def test_clips_of_a_bucket_come_to_lie_in_a_bucket_with_what_their_objects_had(
+    places, ceph, ceph_bucket, ray_cluster, tmp_path
+):
+    (tmp_path / "made").mkdir()
+    long = made.write(tmp_path / "made" / "long.mkv", made.pan(1210, size=(32, 24), step=0), audio="aac")
+    short = made.write(tmp_path / "made" / "short.mp4", made.pan(30, size=(64, 48)))
+    client = ceph.client()
+    for path, kind in ((long, "video/x-matroska"), (short, "video/mp4")):
+        had = {"ContentType": kind, "Metadata": {"album": "summer"}}
+        client.put_object(Bucket=ceph_bucket, Key=f"in/{path.name}", Body=path.read_bytes(), **had)
+    uris = {"source": f"s3://{ceph_bucket}/in", "dest": f"s3://{ceph_bucket}/out"}
+    report = stylize_bucket(places.job(**uris, videos=True), RunOptions(workers=2))
+    assert report.status == {"ok": 2}
+    dest, stylizer = open_storage(uris["dest"]), Stylizer.load(places.model)
+    for path, kind in ((long, "video/x-matroska"), (short, "video/mp4")):
+        target = path.with_stem("whole")
+        stylize_clip(stylizer, path, target, stylizer.style(places.style), StylizeOptions(), VideoOptions())
+        assert dest.read(path.name) == target.read_bytes()
+        head = client.head_object(Bucket=ceph_bucket, Key=f"out/{path.name}")
+        assert (head["ContentType"], head["Metadata"]["album"]) == (kind, "summer")
+    assert set(jobs.outputs(dest)) == {"long.mkv", "short.mp4"}
+    assert not dest.sweep(), "no upload is left unfinished"
+    assert stylize_bucket(places.job(**uris, videos=True)).reused
+
+
+@slow
 def test_a_clip_that_ends_its_worker_each_time_costs_only_itself(places, ray_cluster, monkeypatch, tmp_path):
     (tmp_path / "made").mkdir()
     for name in ("killer.mp4", "good.mp4"):

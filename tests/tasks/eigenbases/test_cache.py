@@ -152,7 +152,8 @@ NAMES = [f"{letter}{n}.jpg" for letter in "amz" for n in range(3)]
 SOURCES = st.dictionaries(st.sampled_from(NAMES), st.integers(0, 6), min_size=1)
 
 
-@settings(deadline=None, max_examples=6, suppress_health_check=list(HealthCheck))
+@pytest.mark.slow
+@settings(deadline=None, max_examples=10, suppress_health_check=list(HealthCheck))
 @given(st.lists(SOURCES, min_size=2, max_size=4))
 def test_after_any_history_the_bases_are_those_of_a_fit_from_nothing(tmp_path_factory, teacher, history):
     folder = tmp_path_factory.mktemp("history")
