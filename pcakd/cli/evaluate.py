@@ -1,6 +1,6 @@
 """`pcakd evaluate`."""
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from itertools import product
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -20,6 +20,9 @@ if TYPE_CHECKING:
     from pcakd.teacher import Teacher
 
 DEFAULT_TEACHER = "vgg19-normalised"
+STYLE_LOSSES = ("gram", "moments")
+WORST = 10
+"""Pairs on the sheet of the worst."""
 STUDENT_PHOTOS = 16
 """Photos, at most, that students are measured on by themselves."""
 
@@ -91,6 +94,11 @@ STUDENT_PHOTOS = 16
 @click.option("--limit", type=click.IntRange(1), help="Only the first so many pairs and photos.")
 @click.option("--json", "json_file", type=click.Path(path_type=Path), help="Write every score to this file.")
 @click.option("--pictures", type=click.Path(path_type=Path), help="Write sheets of pictures into this folder.")
+@click.option(
+    "--worst",
+    type=click.Choice(["ssim", "edge_ssim", "fsim", *STYLE_LOSSES, "histogram", "stray", "roughness"]),
+    help=f"With --pictures: one more sheet, of the {WORST} pairs on which MODEL is worst by this measure, worst first.",
+)
 @field_option(MachineLimits, "device")
 def evaluate(
     model: str,
@@ -111,6 +119,7 @@ def evaluate(
     limit: int | None,
     json_file: Path | None,
     pictures: Path | None,
+    worst: str | None,
     device: str,
 ) -> int:
     """Measure a model, beside others and beside three simple baselines.
@@ -130,6 +139,9 @@ def evaluate(
     if pairs is None and graded is None:
         raise UsageError("nothing to measure on: give --pairs DIR or --graded PHOTOS, or both")
 
+    if worst and not (pairs and pictures):
+        raise UsageError(f"--worst {worst} is a sheet of pairs: give --pairs DIR and --pictures DIR with it")
+
     from rich.console import Console
 
     from pcakd.evaluation.evaluate import find_pairs, photo_files, read_pairs
@@ -148,7 +160,11 @@ def evaluate(
     pair_rows = graded_rows = measure = None
     if pairs:
         measure = _style_loss(teacher, device)
+        if worst in STYLE_LOSSES and measure is None:
+            raise UsageError(f"--worst {worst} is measured in a teacher's features: give --teacher")
         pair_rows = _on_pairs(methods, read_pairs(pairs, limit, pairs_size), len(pair_names), measure, pictures)
+        if worst and pictures:
+            _on_worst(methods, pair_rows, lambda: read_pairs(pairs, limit, pairs_size), worst, pictures)
         used = f", losses in {measure.teacher.info.name}" if measure else ""
         console.print(pairs_table(pair_rows, methods, f"{len(pair_names)} pairs of {pairs}{used}"))
         if measure:
@@ -188,6 +204,20 @@ def _on_pairs(
 
     with collected(pictures, "pairs") as sheets, progress("pairs", count) as advance:
         return evaluate_pairs(methods, pairs, measure, picture=sheets, done=advance)
+
+
+def _on_worst(
+    methods: list["Method"], rows: list["Row"], pairs: Callable[[], Iterator["Pair"]], measure: str, pictures: Path
+) -> None:
+    """Draw the pairs again on which the first model scored worst."""
+    from pcakd.evaluation.evaluate import evaluate_pairs
+    from pcakd.evaluation.methods import baselines
+    from pcakd.evaluation.report import collected, worst_pairs
+
+    names = worst_pairs(rows, methods[len(baselines())].name, measure, WORST)
+    found = {pair.name: pair for pair in pairs() if pair.name in names}
+    with collected(pictures, f"pairs-worst-{measure}") as sheets, progress("worst pairs", len(names)) as advance:
+        evaluate_pairs(methods, iter([found[name] for name in names]), picture=sheets, done=advance)
 
 
 def _on_graded(

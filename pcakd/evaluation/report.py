@@ -125,6 +125,12 @@ def _scores(rows: Sequence[Row]) -> dict[str, Any]:
     return {"means": means(rows), "intervals": intervals(rows), "rows": [row._asdict() for row in rows]}
 
 
+def worst_pairs(rows: Sequence[Row], method: str, measure: str, count: int) -> list[str]:
+    """Names of the pairs, at most so many, on which a method scored worst by a measure of pairs, worst first."""
+    scores = {row.pair: row.scores[measure] for row in rows if row.method == method}
+    return sorted(scores, key=lambda name: scores[name], reverse=PAIRS_COLUMNS[measure].endswith("↓"))[:count]
+
+
 class Sheets:
     """Collects rows of photos and writes a JPEG for every `ROWS_A_SHEET` of them: `PREFIX-01.jpg`, …"""
 

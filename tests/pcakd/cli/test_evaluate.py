@@ -27,6 +27,7 @@ def test_two_models_and_the_baselines_stand_side_by_side_on_pairs_and_graded_pho
     done = pcakd(
         *("evaluate", "ours.safetensors", "--against", "theirs.safetensors", "--teacher", "theirs.safetensors"),
         *("--pairs", "pairs", "--graded", "pairs/content", "--json", "out/scores.json", "--pictures", "out"),
+        *("--worst", "stray"),
         cwd=folder,
     )
     assert done.returncode == 0, done.stderr
@@ -43,6 +44,9 @@ def test_two_models_and_the_baselines_stand_side_by_side_on_pairs_and_graded_pho
     assert record["settings"]["teacher"]["digest"]
     assert Image.open(folder / "out" / "pairs-01.jpg").width > 7 * 300
     assert Image.open(folder / "out" / "graded-01.jpg").width > 8 * 300
+    assert (
+        Image.open(folder / "out" / "pairs-worst-stray-01.jpg").size == Image.open(folder / "out" / "pairs-01.jpg").size
+    )
 
 
 def test_a_model_is_measured_with_and_without_the_matched_grade(folder):
@@ -73,6 +77,7 @@ def test_without_teacher_weights_pairs_are_measured_without_style_losses(folder)
         (("--pairs", "pairs/content"), "no such folder"),
         (("--graded", "pairs/content", "--against", "ours.safetensors"), "given twice"),
         (("--pairs", "pairs", "--teacher", "nobody"), "nobody"),
+        (("--pairs", "pairs", "--worst", "stray"), "give --pairs DIR and --pictures DIR"),
     ],
 )
 def test_mistakes_are_one_line(folder, args, message):
@@ -80,3 +85,9 @@ def test_mistakes_are_one_line(folder, args, message):
     assert done.returncode == 2
     assert message in done.stderr
     assert len(done.stderr.splitlines()) == 1
+
+
+def test_the_worst_by_a_style_loss_needs_a_teacher(folder):
+    args = ("--pairs", "pairs", "--worst", "gram", "--pictures", "out")
+    done = pcakd("evaluate", "ours.safetensors", *args, cwd=folder, PCAKD_TEACHERS="")
+    assert (done.returncode, "--worst gram is measured in a teacher's features" in done.stderr) == (2, True)
