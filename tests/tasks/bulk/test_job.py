@@ -233,17 +233,16 @@ def test_a_run_that_ends_within_a_long_clip_begins_it_anew_and_leaves_nothing_of
     for name, frames in (("a.mp4", 4), ("long.mkv", 1100)):
         path = made.write(tmp_path / "made" / name, made.pan(frames, size=(32, 24), step=0))
         places.source.write(name, path.read_bytes())
-    after, calls = clip_chain._Calls.after, []
+    after = clip_chain._Calls.after
 
     def interrupted(self, first, long, number):
-        calls.append(long)
-        if long is not None:  # a part of the long clip is done, others are under way
+        if long is not None:  # a part of the long clip is done
             raise KeyboardInterrupt
         return after(self, first, long, number)
 
     monkeypatch.setattr(clip_chain._Calls, "after", interrupted)
-    with pytest.raises(KeyboardInterrupt):
-        stylize_bucket(places.job(videos=True), RunOptions(workers=2))
+    with pytest.raises(KeyboardInterrupt):  # with one worker the short clip is over by then, on any machine
+        stylize_bucket(places.job(videos=True), RunOptions(workers=1))
     assert set(jobs.outputs(places.dest)) == {"a.mp4"}
     stamp = (places.dest.root / "a.mp4").stat().st_mtime_ns
     monkeypatch.undo()
