@@ -31,6 +31,8 @@ class Style:
     small:  levels of the photo's small copy, which looks are made with (see `pcakd.stylize.look`); None in styles
             that were saved before there were looks: these are made with `levels` then. A style for looks alone has
             no `levels`.
+    colours: mean and covariance of the small copy's RGB in [0, 1], which looks take their chroma from; None in styles
+            that were saved before looks did.
     """
 
     levels: tuple[Statistics, ...]
@@ -38,9 +40,10 @@ class Style:
     weight: float = 1.0
     cells: Cells | None = None
     small: tuple[Statistics, ...] | None = None
+    colours: Statistics | None = None
 
     def __post_init__(self) -> None:
-        parts = (*self.levels, *(self.small or ()), self.cells or ())
+        parts = (*self.levels, *(self.small or ()), self.cells or (), self.colours or ())
         if not all(torch.isfinite(t).all() for part in parts for t in part):
             raise UsageError("style statistics have values that are not finite")
 
@@ -51,6 +54,8 @@ class Style:
             for level, statistics in enumerate(levels):
                 tensors[f"{prefix}mean.{level}"] = statistics.mean.contiguous()
                 tensors[f"{prefix}covariance.{level}"] = statistics.covariance.contiguous()
+        if self.colours is not None:
+            tensors |= {f"colours.{name}": tensor.contiguous() for name, tensor in self.colours._asdict().items()}
         if self.cells is not None:
             tensors |= {f"cells.{name}": tensor.contiguous() for name, tensor in self.cells._asdict().items()}
         header = {"format_version": FORMAT_VERSION, "model": self.model, "weight": self.weight}
@@ -72,7 +77,9 @@ class Style:
             levels = _read_levels(tensors, "") if small is None or "mean.0" in tensors else ()
             found = [tensors[f"cells.{name}"] for name in Cells._fields if f"cells.{name}" in tensors]
             cells = Cells(*found) if found else None
-            return cls(levels, record["model"], float(record["weight"]), cells, small)
+            found = [tensors[f"colours.{name}"] for name in Statistics._fields if f"colours.{name}" in tensors]
+            colours = Statistics(*found) if found else None
+            return cls(levels, record["model"], float(record["weight"]), cells, small, colours)
         except (KeyError, ValueError, TypeError):
             raise CheckpointError(f"{path}: is not a saved style") from None
 
@@ -103,12 +110,14 @@ def mix_styles(styles: Sequence[Style]) -> Style:
     levels = _pool_levels([style.levels for style in styles], shares) if all(style.levels for style in styles) else ()
     small = [style.small or style.levels for style in styles]
     cells = [style.cells for style in styles if style.cells is not None]
+    colours = [(style.colours,) for style in styles if style.colours is not None]
     return Style(
         levels,
         styles[0].model,
         total,
         pool_cells(cells) if len(cells) == len(styles) else None,
         _pool_levels(small, shares) if any(style.small for style in styles) else None,
+        _pool_levels(colours, shares)[0] if len(colours) == len(styles) else None,
     )
 
 

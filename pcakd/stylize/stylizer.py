@@ -25,7 +25,7 @@ from pcakd.student.checkpoint import Checkpoint, load_checkpoint
 from pcakd.stylize.engine import EngineSettings, Precision, encode_statistics, transfer, transfer_pixels
 from pcakd.stylize.frames import stack, unstack
 from pcakd.stylize.grey import is_grey, to_grey
-from pcakd.stylize.look.decide import Small, decide, decide_for_all, spread_over, without_place
+from pcakd.stylize.look.decide import Small, decide, decide_for_all, spread_over, style_colours, without_place
 from pcakd.stylize.look.look import IDENTITY, Look
 from pcakd.stylize.masks import Mask, check_shared, read_mask
 from pcakd.stylize.matched_grade import (
@@ -114,7 +114,10 @@ class Stylizer:
         small_weights = regions.resized(*small.size)
         styles = {
             label: Style(
-                self._statistics(read, weights[i]), self.digest, small=self._small_statistics(small, small_weights[i])
+                self._statistics(read, weights[i]),
+                self.digest,
+                small=self._small_statistics(small, small_weights[i]),
+                colours=style_colours(small, small_weights[i]),
             )
             for i, label in enumerate(regions.labels)
             if float(seen[i].sum()) >= 1.0
@@ -362,8 +365,11 @@ class Stylizer:
     def _whole_style(self, photo: Photo, render: Render = "auto") -> Style:
         photo = without_hidden(photo)
         levels = () if render == "look" else self._statistics(photo)
-        small = None if render == "full" else self._small_statistics(Small.of(photo))
-        return Style(levels, self.digest, cells=self._cells(photo), small=small)
+        if render == "full":
+            return Style(levels, self.digest, cells=self._cells(photo))
+        small = Small.of(photo)
+        statistics, colours = self._small_statistics(small), style_colours(small)
+        return Style(levels, self.digest, cells=self._cells(photo), small=statistics, colours=colours)
 
     @torch.inference_mode()
     def _cells(self, photo: Photo) -> Cells:

@@ -11,11 +11,12 @@ from torch.nn import functional as F
 from pcakd.photos.photo import Photo
 from pcakd.student.network import Student
 from pcakd.stylize.engine import encode_statistics, transfer
-from pcakd.stylize.look.fit import LookMoments, gather, solve
+from pcakd.stylize.look.fit import Aim, LookMoments, colours_of, gather, solve
 from pcakd.stylize.look.look import Look, fit_look, small_copy
 from pcakd.stylize.masks import Mask
 from pcakd.stylize.strips import single_threaded
 from pcakd.stylize.style import Style
+from pcakd.stylize.transforms import Statistics
 
 ALIKE = 0.05
 """Root mean square, [0, 1], of what a style changes, from which on the student's own error is left in the result.
@@ -64,6 +65,14 @@ class Small:
         return (weight if self.visible is None else weight * self.visible)[None, None]
 
 
+def style_colours(small: Small, weight: Tensor | None = None) -> Statistics:
+    """Mean and covariance of a style photo's colours, within a region's weight h×w; of the small copy, as all that
+    looks know of it."""
+    region = small.counted(weight)
+    with single_threaded():
+        return colours_of(small.pixels, None if region is None else region[0, 0])
+
+
 def decide(
     student: Student,
     small: Small,
@@ -95,7 +104,14 @@ def decide(
         found = zip(content_mask.labels, resized, strict=True)
         weights = {label: weight for label, weight in found if label in regions}
     with single_threaded():
-        return fit_look(small.pixels, result[0].permute(1, 2, 0).cpu(), weights, small.visible)
+        return fit_look(
+            small.pixels,
+            result[0].permute(1, 2, 0).cpu(),
+            weights,
+            small.visible,
+            aim=Aim(style.colours),
+            region_aims={label: Aim((region_styles or {})[label].colours) for label in weights},
+        )
 
 
 def decide_for_all(student: Student, photos: Sequence[Small], style: Style, **how: Any) -> Look:
@@ -118,7 +134,7 @@ def decide_for_all(student: Student, photos: Sequence[Small], style: Style, **ho
     result = _less_error(student, sheet, result, how)
     with single_threaded():
         pixels = result[0].permute(1, 2, 0).cpu()
-        return Look(solve(gather(sheet.pixels, pixels, visible * 1e6).without_place()))
+        return Look(solve(gather(sheet.pixels, pixels, visible * 1e6).without_place(), Aim(style.colours)))
 
 
 def told_by(student: Student, small: Small, style: Style, **how: Any) -> LookMoments:
@@ -129,10 +145,10 @@ def told_by(student: Student, small: Small, style: Style, **how: Any) -> LookMom
         return gather(small.pixels, result[0].permute(1, 2, 0).cpu(), small.visible).without_place()
 
 
-def look_of(moments: LookMoments) -> Look:
-    """The one function of colour that moments of a series tell of."""
+def look_of(moments: LookMoments, style: Style) -> Look:
+    """The one function of colour that moments of a series tell of, in a style."""
     with single_threaded():
-        return Look(solve(moments))
+        return Look(solve(moments, Aim(style.colours)))
 
 
 def without_place(look: Look, small: Small) -> Look:

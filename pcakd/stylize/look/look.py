@@ -9,7 +9,7 @@ from torch import Tensor
 from torch.nn import functional as F
 
 from pcakd.stylize.grey import LUMA
-from pcakd.stylize.look.fit import NODES, gather, solve
+from pcakd.stylize.look.fit import NODES, Aim, gather, solve
 from pcakd.stylize.look.slicing import LUMA as BRIGHTNESS
 from pcakd.stylize.look.slicing import Slicer, has_kernel
 from pcakd.stylize.masks import Mask
@@ -162,18 +162,27 @@ def small_copy(rgb: np.ndarray) -> Tensor:
 
 
 def fit_look(
-    content: Tensor, result: Tensor, regions: Mapping[str, Tensor] | None = None, visible: Tensor | None = None
+    content: Tensor,
+    result: Tensor,
+    regions: Mapping[str, Tensor] | None = None,
+    visible: Tensor | None = None,
+    *,
+    aim: Aim | None = None,
+    region_aims: Mapping[str, Aim] | None = None,
 ) -> Look:
     """The look of a small photo and its result, both h×w×3 in [0, 1].
 
-    regions: label → weight h×w; visible: how much a pixel counts, h×w, None where all count alike.
+    regions: label → weight h×w; visible: how much a pixel counts, h×w, None where all count alike. aim: what it is to
+    be beside what the result is, see `Aim`; region_aims: label → the same.
     """
 
-    def counted(weight: Tensor) -> Tensor:
-        return weight if visible is None else weight * visible
+    def solved(weight: Tensor | None, aim: Aim | None) -> Tensor:
+        if weight is not None and visible is not None:
+            weight = weight * visible
+        return solve(gather(content, result, visible if weight is None else weight), aim)
 
-    grids = {label: solve(gather(content, result, counted(weight))) for label, weight in (regions or {}).items()}
+    grids = {label: solved(weight, (region_aims or {}).get(label)) for label, weight in (regions or {}).items()}
     if not grids:
-        return Look(solve(gather(content, result, visible)))
-    rest = counted((1 - torch.stack(list((regions or {}).values())).sum(0)).clamp_min(0))
-    return Look(solve(gather(content, result, rest)), regions=grids)
+        return Look(solved(None, aim))
+    rest = (1 - torch.stack(list((regions or {}).values())).sum(0)).clamp_min(0)
+    return Look(solved(rest, aim), regions=grids)

@@ -1,3 +1,5 @@
+from dataclasses import replace
+
 import numpy as np
 import pytest
 import torch
@@ -37,6 +39,19 @@ def test_pooled_statistics_are_those_of_both_photos_pixels_together():
     together = feature_statistics(torch.cat([a, b]))
     torch.testing.assert_close(mixed.levels[0].mean, together.mean)
     torch.testing.assert_close(mixed.levels[0].covariance, together.covariance, atol=1e-6, rtol=1e-6)
+
+
+def test_colours_are_saved_and_pooled_and_left_out_where_one_style_lacks_them(stylizer, tmp_path):
+    photos = [np.asarray(photograph(number, 96, 128)) for number in (0, 1)]
+    styles = [stylizer.style(photo) for photo in photos]
+    styles[0].save(tmp_path / "style.safetensors")
+    loaded = Style.load(tmp_path / "style.safetensors")
+    assert all(torch.equal(*pair) for pair in zip(loaded.colours, styles[0].colours, strict=True))
+    both = np.concatenate([photo.reshape(-1, 3) for photo in photos]) / 255
+    mixed = mix_styles(styles)
+    assert np.allclose(mixed.colours.mean, both.mean(0), atol=1e-6)
+    assert np.allclose(mixed.colours.covariance, np.cov(both.T, bias=True), atol=1e-6)
+    assert mix_styles([styles[0], replace(styles[1], colours=None)]).colours is None
 
 
 def test_a_weight_of_zero_leaves_a_photo_out(stylizer):
