@@ -31,6 +31,7 @@ import torch
 from torch import Tensor
 
 from pcakd.stylize.look.slicing import LUMA
+from pcakd.stylize.strips import cut
 from pcakd.stylize.transforms import Statistics, monge_kantorovich
 
 CELLS = 12
@@ -70,6 +71,9 @@ its own style stays as it is."""
 
 MOST_GAIN = 2.0
 """Spread is multiplied by this at most: what is nothing but noise is not made a picture."""
+
+GATHERED = 1 << 13
+"""Pixels that tell at a time: what they tell stays in the caches."""
 
 _FLOOR = 1e-4
 """Variance, [0, 1], that counts as none when spreads are compared."""
@@ -131,18 +135,36 @@ def gather(content: Tensor, result: Tensor, weight: Tensor | None = None) -> Loo
     """The moments of a photo H×W×3 and its result, both float in [0, 1]; weight: H×W, how much a pixel counts."""
     height, width = content.shape[:2]
     levels, down, across = grid_shape(height, width)
+    rows = _hats((torch.arange(height, device=content.device) + 0.5) / height * (down - 1), down).double()
+    cells = rows.new_zeros(levels, down, across, 22)
+    for start, stop in cut(height, max(1, GATHERED // width)):
+        strip = slice(start, stop)
+        told = _told(content[strip], result[strip], weight if weight is None else weight[strip], across)
+        cells += torch.einsum("hy,hzxv->zyxv", rows[strip], told.double())
+    cells = cells.cpu()
+    products = cells.new_empty(*cells.shape[:3], 4, 4)
+    for k, (i, j) in enumerate(_PRODUCTS):
+        products[..., i, j] = products[..., j, i] = cells[..., k]
+    flat = result.reshape(-1, 3).double()
+    weighted = flat if weight is None else flat * weight.reshape(-1, 1)
+    return LookMoments(products, cells[..., 10:].unflatten(-1, (4, 3)), (flat.T @ weighted).cpu())
+
+
+def _told(content: Tensor, result: Tensor, weight: Tensor | None, across: int) -> Tensor:
+    """What the pixels of each row tell the nodes of brightness and the columns of cells: (H, Z, X, 22)."""
+    height, width = content.shape[:2]
     x = torch.cat([content, content.new_ones(height, width, 1)], -1).float()
     told = [x[..., i] * x[..., j] for i, j in _PRODUCTS] + [
         x[..., i] * result[..., c] for i in range(4) for c in range(3)
     ]
-    values = torch.stack(told, -1)  # (H, W, 22)
+    values = torch.stack(told, -1)
     if weight is not None:
         values = values * weight[..., None]
     red, green, blue = (factor * x[..., i] for i, factor in enumerate(LUMA))
-    tone = _hats((red + green + blue).clamp(0, 1) * (levels - 1), levels).transpose(1, 2)
+    tone = _hats((red + green + blue).clamp(0, 1) * (NODES - 1), NODES).transpose(1, 2)
     # Sums along a row are short enough for float32; over rows they go on in float64. Between two nodes only these two
-    # hear of a pixel, and so many columns at a time stay in the caches.
-    sums = values.new_zeros(height, levels, across, values.shape[-1])
+    # hear of a pixel.
+    sums = values.new_zeros(height, NODES, across, values.shape[-1])
     places = ((torch.arange(width, device=content.device) + 0.5) / width * (across - 1)).to(torch.float32)
     for node in range(across - 1):
         between = slice(*(math.ceil(edge * width / (across - 1) - 0.5) for edge in (node, node + 1)))
@@ -150,14 +172,7 @@ def gather(content: Tensor, result: Tensor, weight: Tensor | None = None) -> Loo
         part = values[:, between]
         heard = torch.bmm(tone[..., between], torch.cat([part * (1 - share), part * share], -1))
         sums[:, :, node : node + 2] += heard.unflatten(-1, (2, -1))
-    rows = _hats((torch.arange(height, device=content.device) + 0.5) / height * (down - 1), down)
-    cells = torch.einsum("hy,hzxv->zyxv", rows.double(), sums.double()).cpu()  # (Z, Y, X, 22)
-    products = cells.new_empty(*cells.shape[:3], 4, 4)
-    for k, (i, j) in enumerate(_PRODUCTS):
-        products[..., i, j] = products[..., j, i] = cells[..., k]
-    flat = result.reshape(-1, 3).double()
-    weighted = flat if weight is None else flat * weight.reshape(-1, 1)
-    return LookMoments(products, cells[..., 10:].unflatten(-1, (4, 3)), (flat.T @ weighted).cpu())
+    return sums
 
 
 def colours_of(pixels: Tensor, weight: Tensor | None = None) -> Statistics:
