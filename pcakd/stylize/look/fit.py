@@ -55,7 +55,7 @@ PRIOR = 0.01
 RESTORED = 0.8
 """Share of the lost spread of luma that is given back; of chroma, all."""
 
-KEPT = 0.04
+KEPT = 0.06
 """Share of the content's luma in a look, at most."""
 
 KEPT_FROM = 0.015
