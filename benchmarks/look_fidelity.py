@@ -57,13 +57,14 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("pairs", type=Path)
     parser.add_argument("--model", default="vgg")
+    parser.add_argument("--render", nargs="+", default=["look", "full"], choices=("look", "full"), help="of two sizes")
     for name, default in (("photos", 20), ("large", 4096), ("small", 1024), ("pairs-limit", 30)):
         parser.add_argument(f"--{name}", type=int, default=default)
     args = parser.parse_args()
     stylizer = Stylizer.load(args.model)
     pairs = list(read_pairs(args.pairs))
     found = {"table": [table(stylizer, one.content, one.style) for one in pairs[: args.pairs_limit]]}
-    for render in ("look", "full"):
+    for render in args.render:
         found[f"two sizes, {render}"] = [
             resolution(stylizer, one.content, one.style, render, args) for one in pairs[: args.photos]
         ]
