@@ -128,7 +128,7 @@ class Planner:
         shot, finished = self._shot, self.stylizer.finished
         if self.video.follow and shot.told:
             times, told = zip(*shot.told, strict=True)
-            looks = [look_of(moments, self.style) for moments in follow(times, told, self.video.follow)]
+            looks = [look_of(moments) for moments in follow(times, told, self.video.follow)]
         elif shot.kept:
             light = LightCourse.of(shot.lit)
             photos = [Photo(rgb=small) for small in _in_full_light(shot, light)]

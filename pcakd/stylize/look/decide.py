@@ -25,6 +25,10 @@ Below, as much of it is taken out as the style changes less: a photo in its own 
 _SURELY_MORE = 0.12
 """A result this far from its content is changed by more than `ALIKE`, whatever the student's error (0.01 to 0.03)."""
 
+SERIES_AIM = Aim(restored=0.4)
+"""Of a series' looks: less contrast than a photo's, and chroma as the student has it, for noise grows with both, and
+what is noise in a photo flickers in a clip."""
+
 SERIES = 16
 """Photos of a series that decide its look: together they are as large as one of 4 megapixels."""
 
@@ -134,7 +138,7 @@ def decide_for_all(student: Student, photos: Sequence[Small], style: Style, **ho
     result = _less_error(student, sheet, result, how)
     with single_threaded():
         pixels = result[0].permute(1, 2, 0).cpu()
-        return Look(solve(gather(sheet.pixels, pixels, visible * 1e6).without_place(), Aim(style.colours)))
+        return Look(solve(gather(sheet.pixels, pixels, visible * 1e6).without_place(), SERIES_AIM))
 
 
 def told_by(student: Student, small: Small, style: Style, **how: Any) -> LookMoments:
@@ -145,10 +149,10 @@ def told_by(student: Student, small: Small, style: Style, **how: Any) -> LookMom
         return gather(small.pixels, result[0].permute(1, 2, 0).cpu(), small.visible).without_place()
 
 
-def look_of(moments: LookMoments, style: Style) -> Look:
-    """The one function of colour that moments of a series tell of, in a style."""
+def look_of(moments: LookMoments) -> Look:
+    """The one function of colour that moments of a series tell of."""
     with single_threaded():
-        return Look(solve(moments, Aim(style.colours)))
+        return Look(solve(moments, SERIES_AIM))
 
 
 def without_place(look: Look, small: Small) -> Look:

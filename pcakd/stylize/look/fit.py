@@ -97,6 +97,8 @@ class Aim:
     """
 
     colours: Statistics | None = None
+    restored: float = RESTORED
+    """Share of the lost spread of luma that is given back."""
 
 
 @dataclass(frozen=True)
@@ -194,7 +196,7 @@ def solve(moments: LookMoments, aim: Aim | None = None) -> Tensor:
     luma, chroma = (_solve_channels(moments, plain, *choice) for choice in zip(SPREAD_PLACE, SLOPES, strict=True))
     maps = torch.cat([luma[..., :1], chroma[..., 1:]], -1)  # (Z, Y, X, 4, 3): to luma and chroma
     kept = 0.0 if aim is None else KEPT * min(1.0, _unexplained(maps, moments) / KEPT_FROM)
-    maps = restore_spread(maps, moments, aim.colours if aim else None)
+    maps = restore_spread(maps, moments, aim or Aim())
     maps[..., 0] = torch.lerp(maps[..., 0], (_IDENTITY @ _TO_YCC.T)[:, 0].expand_as(maps[..., 0]), kept)
     maps = maps @ _TO_RGB.T
     return maps.permute(1, 2, 0, 3, 4).flatten(3).float().contiguous()
@@ -237,10 +239,10 @@ def _solve_channels(moments: LookMoments, plain: Tensor, spread: float, slope: f
     return torch.linalg.solve(content + known + held, crossed + known @ prior + held @ plain)
 
 
-def restore_spread(maps: Tensor, moments: LookMoments, colours: Statistics | None = None) -> Tensor:
+def restore_spread(maps: Tensor, moments: LookMoments, aim: Aim) -> Tensor:
     """Maps (Z, Y, X, 4, 3) to luma and chroma followed by the one linear map (Monge-Kantorovich) that gives the whole
-    photo the mean of the student's result, and its covariance as far as `RESTORED` says; its chroma the mean and the
-    spread of `colours`."""
+    photo the mean of the student's result, and its covariance as far as the aim says; its chroma the mean and the
+    spread of the aim's colours."""
     whole = moments.content.sum((0, 1, 2))
     pixels = whole[3, 3]
     mean = torch.einsum("zyxa,zyxac->c", moments.content[..., 3, :], maps) / pixels
@@ -250,14 +252,14 @@ def restore_spread(maps: Tensor, moments: LookMoments, colours: Statistics | Non
     floor = _FLOOR * torch.eye(3, dtype=torch.float64)
     found = second - torch.outer(mean, mean) + floor
     wanted = wanted_second - torch.outer(wanted_mean, wanted_mean) + floor
-    if colours is not None:
-        style_mean, style = _TO_YCC @ colours.mean, _TO_YCC @ colours.covariance @ _TO_YCC.T + floor
+    if aim.colours is not None:
+        style_mean, style = _TO_YCC @ aim.colours.mean, _TO_YCC @ aim.colours.covariance @ _TO_YCC.T + floor
         wanted_mean = torch.cat([wanted_mean[:1], style_mean[1:]])
         grown = (style.diagonal() / wanted.diagonal()).sqrt()
         grown[0] = 1
         wanted = grown[:, None] * wanted * grown
     keep = torch.ones(3, dtype=torch.float64)
-    keep[0] = (found[0, 0] / wanted[0, 0]).sqrt() ** (1 - RESTORED)
+    keep[0] = (found[0, 0] / wanted[0, 0]).sqrt() ** (1 - aim.restored)
     matrix = monge_kantorovich(found, keep[:, None] * wanted * keep)
     gains, directions = torch.linalg.eigh((matrix + matrix.T) / 2)
     matrix = (directions * gains.clamp_max(MOST_GAIN)) @ directions.T
