@@ -28,17 +28,17 @@ def test_in_full_light_it_is_itself():
     assert look.lit(1.0, 1.0, 1.0) is look
 
 
-@settings(deadline=None, max_examples=30)
+@settings(deadline=None, max_examples=30, derandomize=True)
 @given(light=LIGHT, seed=st.integers(0, 50))
 def test_of_a_photo_in_other_light_it_makes_the_result_in_that_light(light, seed):
     look, seen = curved(seed), photo(seed)
     made = look.apply(seen)
     found = look.lit(light, light, light).apply(light * seen)
     whole = (made > 0) & (made < 1) & (light * made < 1)
-    assert np.abs(found - light * made)[whole].max() < 0.02
+    assert np.abs(found - light * made)[whole].max() < 0.03
 
 
-@settings(deadline=None, max_examples=30)
+@settings(deadline=None, max_examples=30, derandomize=True)
 @given(light=st.tuples(LIGHT, LIGHT, LIGHT))
 def test_colour_of_light_is_taken_out_and_its_brightness_kept(light):
     seen = photo(1) * 0.6
