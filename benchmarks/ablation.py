@@ -130,11 +130,8 @@ def main() -> None:
         print("\n".join(variant.name for variant in VARIANTS))
         return
     torch.set_num_threads(1)
-    teacher, photos, held_out = (
-        load_teacher(args.teacher),
-        Cached(FolderPhotos(args.photos)),
-        FolderPhotos(args.held_out),
-    )
+    teacher, photos = load_teacher(args.teacher), Cached(FolderPhotos(args.photos))
+    held_out = FolderPhotos(args.held_out)
     judge = load_teacher(args.judge) if args.judge else teacher
     pairs = Pairs(held_out, args.pairs, judge)
     backbone = teacher.info.backbone

@@ -7,8 +7,8 @@ to render, by turns.
 
 overhead  wall time ÷ (sum of the rows' stylize_s ÷ workers), from the first stylization's start to the last
           result's end: what fetching, decoding, encoding, writing, the ledger and Ray add to the stylizing.
-work      the same beside all that workers do of themselves: decode, stylize, encode. Looks make stylizing so cheap that
-          JPEG is the larger part of it.
+work      the same beside all that workers do of themselves: decode, stylize, encode. With looks
+          JPEG is part of what a photo costs.
 start     until the first stylization begins: Python, model, listing, Ray, workers. end: final rows and report.
 memory    peak over the run, sampled twice a second, of the driver and all it started, Ray's own daemons included:
           private (resident less shared: object store and libraries), and resident as it is, shared pages counted
@@ -143,16 +143,17 @@ def split(folder: Path, style: Path, model: str, count: int = 24) -> None:
     torch.set_num_threads(1)
     stylizer = Stylizer.load(model, device="cpu")
     prepared, spent = stylizer.style(style, render="look"), [0.0, 0.0]
-    for path in sorted(folder.iterdir())[: count + 1]:
+    first, *paths = sorted(folder.iterdir())[: count + 1]
+    for path in (first, *paths):
         photo = read_photo(path)
         clock = [time.perf_counter()]
         look = stylizer.look(photo, prepared)
         clock.append(time.perf_counter())
         stylizer.apply(look, photo, overwrite=True)
         clock.append(time.perf_counter())
-        if path.stem != "00000":  # what is loaded first is no photo's cost
+        if path != first:  # what is loaded then is no photo's cost
             spent = [before + b - a for before, (a, b) in zip(spent, pairwise(clock), strict=True)]
-    decided, sliced = (seconds / count * 1e3 for seconds in spent)
+    decided, sliced = (seconds / max(1, len(paths)) * 1e3 for seconds in spent)
     print(f"  look        decide {decided:.1f}, slice {sliced:.1f} ms a photo", flush=True)
 
 

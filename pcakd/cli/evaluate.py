@@ -1,6 +1,6 @@
 """`pcakd evaluate`."""
 
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from itertools import product
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -21,6 +21,8 @@ if TYPE_CHECKING:
 
 DEFAULT_TEACHER = "vgg19-normalised"
 STYLE_LOSSES = ("gram", "moments")
+MEASURES = ("ssim", "edge_ssim", "fsim", *STYLE_LOSSES, "histogram", "stray", "roughness")
+"""Of pairs: the columns of their table, which costs PyTorch to import."""
 WORST = 10
 """Pairs on the sheet of the worst."""
 STUDENT_PHOTOS = 16
@@ -96,7 +98,7 @@ STUDENT_PHOTOS = 16
 @click.option("--pictures", type=click.Path(path_type=Path), help="Write sheets of pictures into this folder.")
 @click.option(
     "--worst",
-    type=click.Choice(["ssim", "edge_ssim", "fsim", *STYLE_LOSSES, "histogram", "stray", "roughness"]),
+    type=click.Choice(MEASURES),
     help=f"With --pictures: one more sheet, of the {WORST} pairs on which MODEL is worst by this measure, worst first.",
 )
 @field_option(MachineLimits, "device")
@@ -138,7 +140,6 @@ def evaluate(
     """
     if pairs is None and graded is None:
         raise UsageError("nothing to measure on: give --pairs DIR or --graded PHOTOS, or both")
-
     if worst and not (pairs and pictures):
         raise UsageError(f"--worst {worst} is a sheet of pairs: give --pairs DIR and --pictures DIR with it")
 
@@ -164,7 +165,7 @@ def evaluate(
             raise UsageError(f"--worst {worst} is measured in a teacher's features: give --teacher")
         pair_rows = _on_pairs(methods, read_pairs(pairs, limit, pairs_size), len(pair_names), measure, pictures)
         if worst and pictures:
-            _on_worst(methods, pair_rows, lambda: read_pairs(pairs, limit, pairs_size), worst, pictures)
+            _on_worst(methods, pair_rows, read_pairs(pairs, limit, pairs_size), worst, pictures)
         used = f", losses in {measure.teacher.info.name}" if measure else ""
         console.print(pairs_table(pair_rows, methods, f"{len(pair_names)} pairs of {pairs}{used}"))
         if measure:
@@ -207,7 +208,7 @@ def _on_pairs(
 
 
 def _on_worst(
-    methods: list["Method"], rows: list["Row"], pairs: Callable[[], Iterator["Pair"]], measure: str, pictures: Path
+    methods: list["Method"], rows: list["Row"], pairs: Iterator["Pair"], measure: str, pictures: Path
 ) -> None:
     """Draw the pairs again on which the first model scored worst."""
     from pcakd.evaluation.evaluate import evaluate_pairs
@@ -215,7 +216,7 @@ def _on_worst(
     from pcakd.evaluation.report import collected, worst_pairs
 
     names = worst_pairs(rows, methods[len(baselines())].name, measure, WORST)
-    found = {pair.name: pair for pair in pairs() if pair.name in names}
+    found = {pair.name: pair for pair in pairs if pair.name in names}
     with collected(pictures, f"pairs-worst-{measure}") as sheets, progress("worst pairs", len(names)) as advance:
         evaluate_pairs(methods, iter([found[name] for name in names]), picture=sheets, done=advance)
 
@@ -278,7 +279,7 @@ def _students(names: tuple[str, ...], files: list[Path], teachers: list["Teacher
 def _style_loss(teacher: str | None, device: str) -> "StyleLoss | None":
     """The measure of style; without an explicit teacher and without weights of the default one, none."""
     from pcakd.evaluation.metrics import StyleLoss
-    from pcakd.stylize.stylizer import pick_device
+    from pcakd.stylize.device import pick_device
     from pcakd.teacher import load_teacher
 
     try:

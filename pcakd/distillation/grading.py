@@ -3,7 +3,8 @@
 import torch
 from torch import Tensor
 
-LUMA = (0.299, 0.587, 0.114)
+from pcakd.luma import REC_601
+
 DRAWN = (3, 1, 3, 1, 1, 3, 3)
 """Numbers of a grade, in the order in which they are drawn: gains, gamma, gamma of each channel, saturation, contrast,
 tint of the shadows, tint of the lights."""
@@ -28,7 +29,7 @@ def apply_grades(photos: Tensor, numbers: Tensor) -> Tensor:
     def between(low: float, high: float, share: Tensor) -> Tensor:
         return share * (high - low) + low
 
-    luma = torch.tensor(LUMA).to(photos)[:, None, None]
+    luma = torch.tensor(REC_601).to(photos)[:, None, None]
     x = (photos * between(-0.35, 0.35, gains).exp()).clamp(1e-4, 1)
     x = x ** (between(-0.45, 0.45, gamma) + between(-0.1, 0.1, gammas)).exp()
     grey = (x * luma).sum(1, keepdim=True)

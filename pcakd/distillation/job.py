@@ -29,7 +29,7 @@ from pcakd.errors import UsageError
 from pcakd.storage import Storage, open_storage
 from pcakd.student.checkpoint import Checkpoint, Metadata, checkpoint_bytes, load_checkpoint
 from pcakd.student.network import Student
-from pcakd.stylize.stylizer import pick_device
+from pcakd.stylize.device import pick_device
 from pcakd.teacher import Teacher, load_teacher
 from pcakd.units import duration
 

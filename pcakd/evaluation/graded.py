@@ -22,10 +22,11 @@ from skimage.color import hsv2rgb, rgb2hsv
 
 from pcakd.checks import one_of
 from pcakd.errors import UsageError
+from pcakd.luma import REC_601
 
 Kind = Literal["same", "across", "apart", "self"]
 KINDS: tuple[Kind, ...] = get_args(Kind)
-LUMA = np.array([0.299, 0.587, 0.114])
+LUMA = np.array(REC_601)
 CROP = 448
 """Side of the squares of *self*, pixels."""
 AREAS = (0.1, 0.36)

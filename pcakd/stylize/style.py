@@ -75,13 +75,15 @@ class Style:
                 raise CheckpointError(f"{path}: was saved by a newer pcakd; update pcakd")
             small = _read_levels(tensors, "small.") if "small.mean.0" in tensors else None
             levels = _read_levels(tensors, "") if small is None or "mean.0" in tensors else ()
-            found = [tensors[f"cells.{name}"] for name in Cells._fields if f"cells.{name}" in tensors]
-            cells = Cells(*found) if found else None
-            found = [tensors[f"colours.{name}"] for name in Statistics._fields if f"colours.{name}" in tensors]
-            colours = Statistics(*found) if found else None
+            cells = Cells(*found) if (found := _read_parts(tensors, "cells", Cells._fields)) else None
+            colours = Statistics(*found) if (found := _read_parts(tensors, "colours", Statistics._fields)) else None
             return cls(levels, record["model"], float(record["weight"]), cells, small, colours)
         except (KeyError, ValueError, TypeError):
             raise CheckpointError(f"{path}: is not a saved style") from None
+
+
+def _read_parts(tensors: Mapping[str, torch.Tensor], prefix: str, names: Sequence[str]) -> list[torch.Tensor]:
+    return [tensors[f"{prefix}.{name}"] for name in names if f"{prefix}.{name}" in tensors]
 
 
 def _read_levels(tensors: Mapping[str, torch.Tensor], prefix: str) -> tuple[Statistics, ...]:

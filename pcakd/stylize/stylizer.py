@@ -15,13 +15,13 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import torch
 
-from pcakd.checks import one_of
 from pcakd.errors import UsageError
 from pcakd.photos.depth import to_8_bits
 from pcakd.photos.hidden import without_hidden
 from pcakd.photos.image import PhotoImage
 from pcakd.photos.images import Photo, PhotoSource, read_photo
 from pcakd.student.checkpoint import Checkpoint, load_checkpoint
+from pcakd.stylize.device import pick_device
 from pcakd.stylize.engine import EngineSettings, Precision, encode_statistics, transfer, transfer_pixels
 from pcakd.stylize.frames import stack, unstack
 from pcakd.stylize.grey import is_grey, to_grey
@@ -38,7 +38,7 @@ from pcakd.stylize.matched_grade import (
     seen_cells,
     shrink_pixels,
 )
-from pcakd.stylize.options import DEVICES, Device, Render, StylizeOptions
+from pcakd.stylize.options import Device, Render, StylizeOptions
 from pcakd.stylize.smoothing import smooth_pixels
 from pcakd.stylize.style import Style, mix_styles
 from pcakd.stylize.transforms import Statistics
@@ -395,12 +395,3 @@ def weights_of(photo: Photo) -> torch.Tensor | None:
     """How much each pixel counts in statistics: float32 H×W in 0..1; None where all count alike."""
     seen = photo.visible()
     return None if seen is None else torch.from_numpy(seen)
-
-
-def pick_device(device: Device) -> torch.device:
-    """The torch device of a choice. Raises UsageError if it is not there."""
-    one_of("device", device, DEVICES)
-    available = torch.cuda.is_available()
-    if device == "cuda" and not available:
-        raise UsageError("device is 'cuda', but PyTorch sees no CUDA device here; use --device cpu")
-    return torch.device("cuda" if device == "cuda" or (device == "auto" and available) else "cpu")

@@ -12,8 +12,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-LUMA = np.array([0.299, 0.587, 0.114])
-"""What brightness is, as looks have it."""
+from pcakd.luma import REC_601
 
 EVERY_S = 0.1
 """Seconds between frames that are compared: the steps of slow light are larger than the thumbnails' rounding then, and
@@ -141,7 +140,7 @@ class LightCourse:
         if (np.diff(times) <= 0).any():
             return None
         course = _smoothed(times, _added(times, np.array([lit.step for lit in shot[1:]])))
-        whole = np.log(np.exp(course) @ LUMA)
+        whole = np.log(np.exp(course) @ REC_601)
         if np.ptp(whole) < LEAST:
             return None
         full = np.argmin(np.abs(whole - np.quantile(whole, BRIGHTEST)))

@@ -90,9 +90,12 @@ class Planner:
             told(last + 1)
             if self.look is not None:
                 continue
-            thumbnail = self.colours.small(timed.frame, THUMBNAIL)
-            held.append((timed, meter.push(thumbnail, self._seconds(timed)) if self._keeps_light else None))
-            begins = None if self.video.one_shot else finder.push(thumbnail)
+            begins = lit = None
+            if self._keeps_light or not self.video.one_shot:
+                thumbnail = self.colours.small(timed.frame, THUMBNAIL)
+                lit = meter.push(thumbnail, self._seconds(timed)) if self._keeps_light else None
+                begins = None if self.video.one_shot else finder.push(thumbnail)
+            held.append((timed, lit))
             if len(held) > FLASH:
                 self._take(*held.popleft(), begins=begins is not None)
         back = finder.rest()
@@ -125,20 +128,18 @@ class Planner:
 
     def _end(self) -> None:
         """The course of the shot that is over."""
-        shot, finished = self._shot, self.stylizer.finished
-        if self.video.follow and shot.told:
+        shot, light = self._shot, None
+        if shot.told:
             times, told = zip(*shot.told, strict=True)
-            looks = [look_of(moments) for moments in follow(times, told, self.video.follow)]
+            followed = map(look_of, follow(times, told, self.video.follow))
+            looks = tuple(self.stylizer.finished(look, self.style, self.options) for look in followed)
         elif shot.kept:
-            light = LightCourse.of(shot.lit)
+            light, times = LightCourse.of(shot.lit), (shot.kept[0][1],)
             photos = [Photo(rgb=small) for small in _in_full_light(shot, light)]
-            look = self.stylizer.shared_look(photos, self.style, self.options)
-            self._courses.append(Course(shot.first, (shot.kept[0][1],), (look,), light))
-            return
+            looks = (self.stylizer.shared_look(photos, self.style, self.options),)
         else:
             return
-        made = tuple(finished(look, self.style, self.options) for look in looks)
-        self._courses.append(Course(shot.first, times, made))
+        self._courses.append(Course(shot.first, times, looks, light))
 
 
 def _in_full_light(shot: _Shot, light: LightCourse | None) -> list[np.ndarray]:

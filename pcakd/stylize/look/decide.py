@@ -11,7 +11,8 @@ from torch.nn import functional as F
 from pcakd.photos.photo import Photo
 from pcakd.student.network import Student
 from pcakd.stylize.engine import encode_statistics, transfer
-from pcakd.stylize.look.fit import Aim, LookMoments, colours_of, gather, solve
+from pcakd.stylize.engine.moments import moments
+from pcakd.stylize.look.fit import Aim, LookMoments, gather, solve
 from pcakd.stylize.look.look import Look, fit_look, small_copy
 from pcakd.stylize.masks import Mask
 from pcakd.stylize.strips import single_threaded
@@ -72,9 +73,7 @@ class Small:
 def style_colours(small: Small, weight: Tensor | None = None) -> Statistics:
     """Mean and covariance of a style photo's colours, within a region's weight h×w; of the small copy, as all that
     looks know of it."""
-    region = small.counted(weight)
-    with single_threaded():
-        return colours_of(small.pixels, None if region is None else region[0, 0])
+    return moments(small.photo, small.counted(weight)).statistics()
 
 
 def decide(
@@ -149,10 +148,10 @@ def told_by(student: Student, small: Small, style: Style, **how: Any) -> LookMom
         return gather(small.pixels, result[0].permute(1, 2, 0).cpu(), small.visible).without_place()
 
 
-def look_of(moments: LookMoments) -> Look:
+def look_of(told: LookMoments) -> Look:
     """The one function of colour that moments of a series tell of."""
     with single_threaded():
-        return Look(solve(moments, SERIES_AIM))
+        return Look(solve(told, SERIES_AIM))
 
 
 def without_place(look: Look, small: Small) -> Look:

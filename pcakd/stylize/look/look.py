@@ -8,9 +8,9 @@ import torch
 from torch import Tensor
 from torch.nn import functional as F
 
+from pcakd.luma import REC_601
 from pcakd.stylize.grey import LUMA
 from pcakd.stylize.look.fit import NODES, Aim, gather, solve
-from pcakd.stylize.look.slicing import LUMA as BRIGHTNESS
 from pcakd.stylize.look.slicing import Slicer, has_kernel
 from pcakd.stylize.masks import Mask
 from pcakd.stylize.matched_grade import NO_GRADE, MatchedGrade
@@ -72,7 +72,7 @@ class Look:
         red, green, blue: the light as shares of full light, above 0.
         """
         light = torch.tensor([red, green, blue], dtype=torch.float64)
-        bright = float(light @ torch.tensor(BRIGHTNESS, dtype=torch.float64))
+        bright = float(light @ torch.tensor(REC_601, dtype=torch.float64))
         if torch.equal(light, torch.ones_like(light)):
             return self
 

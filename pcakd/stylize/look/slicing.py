@@ -18,11 +18,9 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from pcakd.luma import REC_601
 from pcakd.stylize.matched_grade import NO_GRADE, MatchedGrade
 from pcakd.stylize.strips import cut, map_strips
-
-LUMA = (0.299, 0.587, 0.114)
-"""What brightness is: Rec. 601, as JPEG has it."""
 
 KERNEL_FROM = 4 << 20
 """Pixels from which on a photo is worth loading the kernel for (a second, once a process)."""
@@ -58,7 +56,7 @@ class Slicer:
     @cached_property
     def tone(self) -> np.ndarray:
         """Luma's factors, in steps of the grid's brightness."""
-        return (np.array(LUMA) * (self.grid.shape[2] - 1)).astype(np.float32)
+        return (np.array(REC_601) * (self.grid.shape[2] - 1)).astype(np.float32)
 
     @cached_property
     def grade_table(self) -> np.ndarray:

@@ -5,10 +5,10 @@ import torch
 
 from pcakd.errors import UsageError
 from pcakd.stylize import engine
+from pcakd.stylize.device import pick_device
 from pcakd.stylize.engine import rows, run
 from pcakd.stylize.engine.precision import full_float32
 from pcakd.stylize.style import Style
-from pcakd.stylize.stylizer import pick_device
 from tests.models import random_checkpoint
 
 FP32 = engine.EngineSettings(precision="fp32")

@@ -7,9 +7,10 @@ from PIL import Image
 
 from pcakd.errors import UsageError
 from pcakd.photos.images import Photo, encode_photo, read_photo
+from pcakd.stylize.device import pick_device
 from pcakd.stylize.like_authors import resize_like_authors
 from pcakd.stylize.options import TRANSFORMS
-from pcakd.stylize.stylizer import StylizeOptions, Stylizer, pick_device
+from pcakd.stylize.stylizer import StylizeOptions, Stylizer
 from tests.corpus import photograph
 from tests.models import random_checkpoint
 

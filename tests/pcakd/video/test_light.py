@@ -47,7 +47,7 @@ def test_light_that_changes_is_measured_channel_by_channel_while_the_camera_pans
     found = measured(lit_by(pictures, lights[::-1] if rising else lights))
     # The course is smoothed, and its last frame lies up to a tenth of a second before the end.
     wanted = lights[-3] / lights[2]
-    assert change(LightCourse.of(found)) == pytest.approx(1 / wanted if rising else wanted, rel=0.2)
+    assert change(LightCourse.of(found)) == pytest.approx(1 / wanted if rising else wanted, rel=0.12)
 
 
 def test_a_camera_that_pans_into_the_dark_sees_no_change_of_light():

@@ -134,6 +134,8 @@ def test_a_masks_regions_have_looks_of_their_own_up_to_the_border(stylizer):
     mask = np.zeros((64, 128, 3), np.uint8)
     mask[:, :64], mask[:, 64:] = (255, 0, 0), (0, 0, 255)
     masked = stylizer.masked_style(style, mask)
+    for label, part in (("255,0,0", style[:, :64]), ("0,0,255", style[:, 64:])):
+        assert np.allclose(masked.regions[label].colours.mean, part.reshape(-1, 3).mean(0) / 255, atol=1e-5)
     look = stylizer.look(content, masked, content_mask=mask)
     assert set(look.regions) == {"255,0,0", "0,0,255"}
     result = np.asarray(stylizer.stylize(content, masked, content_mask=mask)).astype(int)

@@ -4,7 +4,9 @@ import torch
 
 from pcakd.evaluation.graded import Grade
 from pcakd.evaluation.metrics import psnr, stray_gradients
-from pcakd.stylize.look.fit import KEPT, Aim, LookMoments, colours_of, gather, grid_shape, solve
+from pcakd.photos.photo import Photo
+from pcakd.stylize.look.decide import Small, style_colours
+from pcakd.stylize.look.fit import KEPT, Aim, LookMoments, gather, grid_shape, solve
 from pcakd.stylize.look.look import Look, fit_look
 from tests.corpus import photograph
 
@@ -130,7 +132,7 @@ def luma(rgb: np.ndarray) -> np.ndarray:
 
 def test_an_aim_leaves_what_was_left_alone():
     assert np.array_equal(aimed(PHOTO, PHOTO), PHOTO)
-    assert np.array_equal(aimed(PHOTO, PHOTO, colours_of(tensor(PHOTO))), PHOTO)
+    assert np.array_equal(aimed(PHOTO, PHOTO, style_colours(Small.of(Photo(rgb=PHOTO)))), PHOTO)
 
 
 def test_an_aim_keeps_luma_where_maps_explain_nothing_and_none_where_they_explain_all():
@@ -149,17 +151,3 @@ def test_where_a_style_has_less_contrast_flat_places_get_less_still():
     duller = (90 + 0.4 * (photo.astype(float) - 128)).clip(0, 255).round().astype(np.uint8)
     flat = [luma(one)[20:-20, 20:80].std() for one in (aimed(photo, duller), fitted(photo, duller))]
     assert flat[0] < 0.8 * flat[1]
-
-
-def test_colours_of_a_photo_are_its_mean_and_covariance_and_count_by_weight():
-    pixels = tensor(PHOTO)
-    flat = pixels.reshape(-1, 3).numpy().astype(float)
-    found = colours_of(pixels)
-    assert np.allclose(found.mean, flat.mean(0))
-    assert np.allclose(found.covariance, np.cov(flat.T, bias=True))
-    half = torch.zeros(192, 256)
-    half[:, :100] = 0.5
-    part, alone = colours_of(pixels, half), colours_of(pixels[:, :100])
-    assert np.allclose(part.mean, alone.mean)
-    assert np.allclose(part.covariance, alone.covariance)
-    assert torch.equal(colours_of(pixels, torch.zeros(192, 256)).mean, torch.zeros(3, dtype=torch.float64))

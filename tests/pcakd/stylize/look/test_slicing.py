@@ -4,6 +4,7 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from pcakd.luma import REC_601
 from pcakd.stylize.look import slicing
 from pcakd.stylize.look.look import IDENTITY, Look
 from pcakd.stylize.look.slicing import Slicer
@@ -43,7 +44,7 @@ def plainly(grid: np.ndarray, pixels: np.ndarray) -> np.ndarray:
     for index in np.ndindex(pixels.shape[:2]):
         colour = pixels[index].astype(np.float64) / 255
         places = [(i + 0.5) / n * (k - 1) for i, n, k in zip(index, pixels.shape[:2], grid.shape[:2], strict=True)]
-        places.append(float(colour @ slicing.LUMA) * (grid.shape[2] - 1))
+        places.append(float(colour @ REC_601) * (grid.shape[2] - 1))
         nodes = [min(int(p), k - 2) for p, k in zip(places, grid.shape[:3], strict=True)]
         total = np.zeros(12)
         for corner in np.ndindex(2, 2, 2):
