@@ -135,6 +135,20 @@ def test_an_aim_leaves_what_was_left_alone():
     assert np.array_equal(aimed(PHOTO, PHOTO, style_colours(Small.of(Photo(rgb=PHOTO)))), PHOTO)
 
 
+def chroma(rgb: np.ndarray) -> np.ndarray:
+    """Mean and standard deviation of red and blue without luma, levels."""
+    apart = np.stack([rgb[..., channel] - luma(rgb) for channel in (0, 2)])
+    return np.concatenate([apart.mean((1, 2)), apart.std((1, 2))])
+
+
+def test_chroma_is_that_of_an_aims_colours_whatever_the_result_has():
+    muted = (0.5 * PHOTO + 0.25 * luma(PHOTO)[..., None] + 30).astype(np.uint8)
+    style = (0.4 * np.asarray(photograph(3)) + np.array([70, 60, 45])).astype(np.uint8)
+    found = chroma(aimed(PHOTO, muted, style_colours(Small.of(Photo(rgb=style)))))
+    assert found == pytest.approx(chroma(style), abs=2)
+    assert np.abs(chroma(aimed(PHOTO, muted)) - chroma(style)).max() > 6
+
+
 def test_an_aim_keeps_luma_where_maps_explain_nothing_and_none_where_they_explain_all():
     shift = (PHOTO // 2 + 60).astype(np.uint8)
     assert np.abs(aimed(PHOTO, shift).astype(int) - fitted(PHOTO, shift)).mean() < 1.5
