@@ -74,6 +74,9 @@ test: $(STAMP) test-deps  ## Run all tests, fast ones first
 test-fast: $(STAMP)  ## Run the fast tests (under 2 minutes)
 	$(BIN)/python -m pytest -m "not slow" $(FAST)
 
+test-pythons: $(STAMP)  ## Install the wheel under every Python here, with each extra, and run it (fetches gigabytes)
+	@$(BIN)/python -m tests.pythons
+
 bench: $(STAMP)  ## Measure speed and memory; results in build/benchmarks/ (BENCH="--sizes 1280x720" for less)
 	$(BIN)/python -m benchmarks.looks $(LOOKS)
 	$(BIN)/python -m benchmarks.performance $(BENCH)
@@ -88,4 +91,4 @@ lock: $(STAMP)  ## Renew requirements.lock from pyproject.toml
 clean:  ## Remove the virtual environment and everything built
 	rm -rf $(VENV) build dist demo *.egg-info .pytest_cache .mypy_cache .ruff_cache
 
-.PHONY: help install demo models up automations restart down check format test-deps test-assets test test-fast bench gpu-check lock clean
+.PHONY: help install demo models up automations restart down check format test-deps test-assets test test-fast test-pythons bench gpu-check lock clean
