@@ -15,6 +15,7 @@ from pcakd.stylize.engine.moments import moments
 from pcakd.stylize.look.fit import Aim, LookMoments, gather, solve
 from pcakd.stylize.look.look import Look, fit_look, small_copy
 from pcakd.stylize.masks import Mask
+from pcakd.stylize.smoothing import smooth_pixels
 from pcakd.stylize.strips import single_threaded
 from pcakd.stylize.style import Style
 from pcakd.stylize.transforms import Statistics
@@ -25,6 +26,11 @@ Below, as much of it is taken out as the style changes less: a photo in its own 
 
 _SURELY_MORE = 0.12
 """A result this far from its content is changed by more than `ALIKE`, whatever the student's error (0.01 to 0.03)."""
+
+SMOOTHED = 0.5
+"""Share of the guided filter, which ends every full rendering, in the result that a photo's look is fitted to. What the
+decoder makes has more contrast, most of it fine: given back by a look it would be the content's texture, amplified.
+With all of the filter a style that has more texture than the content would not come through."""
 
 SERIES_AIM = Aim(restored=0.4)
 """Of a series' looks: less contrast than a photo's, and chroma as the student has it, for noise grows with both, and
@@ -100,7 +106,7 @@ def decide(
         visible=small.visible,
         **how,
     )
-    result = _less_error(student, small, result, how)
+    result = _less_error(student, small, _smoothed(small, result), how, smoothed=True)
     weights: dict[str, Tensor] = {}
     if content_mask is not None:
         resized = content_mask.resized(*small.size)
@@ -176,14 +182,24 @@ def _for_looks(style: Style) -> Style:
     return Style(style.small or style.levels, style.model)
 
 
-def _less_error(student: Student, small: Small, result: Tensor, how: Mapping[str, Any]) -> Tensor:
+def _smoothed(small: Small, result: Tensor) -> Tensor:
+    """The result with its share of the guided filter, 1×3×h×w on its device."""
+    pictures = [(x[0].permute(1, 2, 0) * 255).round().clamp(0, 255).to(torch.uint8) for x in (result, small.photo)]
+    guided = smooth_pixels(pictures[0].contiguous(), pictures[1].contiguous().to(result.device))
+    return torch.lerp(result, guided.permute(2, 0, 1)[None].to(result.dtype) / 255, SMOOTHED)
+
+
+def _less_error(
+    student: Student, small: Small, result: Tensor, how: Mapping[str, Any], *, smoothed: bool = False
+) -> Tensor:
     """The result without the student's own error, which its result in the photo's own style shows, as far as the
-    style leaves the photo alone."""
+    style leaves the photo alone. smoothed: that the result is."""
     photo = small.photo.to(result.device)
     if _distance(result, photo) > _SURELY_MORE:
         return result
     levels = encode_statistics(student, photo, small.counted(), settings=how.get("settings"))
     own = transfer(student, photo, Style(levels, ""), visible=small.visible, **how)
+    own = _smoothed(small, own) if smoothed else own
     share = max(0.0, 1 - _distance(result, own) / ALIKE)
     return result + share * (photo - own) if share else result
 

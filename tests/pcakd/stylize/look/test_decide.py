@@ -5,9 +5,12 @@ import numpy as np
 import pytest
 import torch
 from PIL import Image
+from skimage import data
+from skimage.filters import gaussian
 
 from pcakd.errors import UsageError
 from pcakd.evaluation.metrics import ciede2000
+from pcakd.luma import REC_601
 from pcakd.stylize.look.look import SIDE, small_copy
 from pcakd.stylize.options import StylizeOptions
 from pcakd.stylize.style import Style
@@ -33,6 +36,21 @@ def test_a_photo_in_its_own_style_stays_itself_within_one_level(trained):
         for compat in ("pcakd", "released"):
             result = np.asarray(trained.stylize(photo, photo, render="look", compat=compat))
             assert np.abs(result.astype(int) - photo).max() <= 1
+
+
+def test_texture_is_hardly_stronger_than_a_full_rendering_has_it(trained):
+    """Where decoders make more contrast than the guided filter leaves, a look would show it as harshness and grain."""
+    content, style = (np.ascontiguousarray(photo[::2, ::2]) for photo in (data.chelsea(), data.coffee()))
+    look, full = (
+        texture(np.asarray(trained.stylize(content, style, compat="released", render=render)))
+        for render in ("look", "full")
+    )
+    assert look <= 1.15 * full  # 1.3 of VGG's unfiltered
+
+
+def texture(rgb: np.ndarray) -> float:
+    luma = rgb @ np.array(REC_601)
+    return float((luma - gaussian(luma, 4.0)).std())
 
 
 def test_strength_zero_is_the_photo(stylizer):
