@@ -70,7 +70,9 @@ class Deployments:
                 "name": "tests",
                 "flow_id": flow["id"],
                 "work_pool_name": POOL,
-                "path": str(ROOT),
+                # As `prefect deploy` has it. With a path in its stead every run copies the folder, the
+                # gigabytes of its virtual environment included.
+                "pull_steps": [{"prefect.deployments.steps.set_working_directory": {"directory": str(ROOT)}}],
                 "entrypoint": entrypoint,
             },
         )
