@@ -1,10 +1,13 @@
 """Parameters and deployments, without a server."""
 
+import asyncio
+import shutil
 from dataclasses import fields
 from pathlib import Path
 
 import pytest
 import yaml
+from prefect.filesystems import LocalFileSystem
 from prefect.flows import load_flow_from_entrypoint
 from pydantic import ValidationError
 
@@ -133,3 +136,18 @@ class Ended:
 )
 def test_only_what_may_pass_is_tried_again(error, again):
     assert may_pass(None, None, Ended(error)) is again
+
+
+async def copied(source: Path, target: Path) -> None:
+    await LocalFileSystem(basepath=str(source)).aget_directory(str(source), str(target))
+
+
+def test_where_prefect_copies_the_folder_for_a_run_the_environment_stays_behind(tmp_path):
+    source, target = tmp_path / "project", tmp_path / "run"
+    for name in (".venv/lib/big.so", ".git/objects/a", "flows/shard_dataset.py", "pcakd/models/vgg.safetensors"):
+        (source / name).parent.mkdir(parents=True)
+        (source / name).write_text("")
+    shutil.copy(ROOT / ".prefectignore", source)
+    asyncio.run(copied(source, target))
+    found = {str(path.relative_to(target)) for path in target.rglob("*") if path.is_file()}
+    assert found == {".prefectignore", "flows/shard_dataset.py", "pcakd/models/vgg.safetensors"}
