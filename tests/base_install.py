@@ -71,7 +71,7 @@ def build(folder: Path) -> Built:
             shutil.copytree(path, source / name, ignore=shutil.ignore_patterns("__pycache__"))
         else:
             shutil.copy(path, source / name)
-    _uv("build", "--no-build-isolation", "--python", sys.executable, "--out-dir", dist, source)
+    _offline("build", "--no-build-isolation", "--python", sys.executable, "--out-dir", dist, source)
     (sdist,), (wheel,) = dist.glob("*.tar.gz"), dist.glob("*.whl")
     return Built(sdist, wheel)
 
@@ -80,7 +80,7 @@ def make_base_install(folder: Path) -> BaseInstall:
     """Build the wheel and install it into a new environment in `folder`."""
     environment, wheel = BaseInstall(folder / "venv"), build(folder).wheel
     venv.create(environment.folder, symlinks=True)
-    _uv("pip", "install", "--no-deps", "--python", environment.python, wheel)
+    _offline("pip", "install", "--no-deps", "--python", environment.python, wheel)
     (installed,) = (one for one in Distribution.discover(path=[str(environment.site)]) if one.name == "pcakd")
     for package in _required(installed.requires or []):
         for name in _top_level(package):
@@ -90,11 +90,14 @@ def make_base_install(folder: Path) -> BaseInstall:
     return environment
 
 
-def _uv(*words: object) -> None:
+def uv(*words: object) -> subprocess.CompletedProcess[str]:
+    """Run the project's own uv."""
     program = Path(sys.executable).with_name("uv")
-    done = subprocess.run(
-        [program, *map(str, words), "--offline"], capture_output=True, text=True, timeout=300, check=False
-    )
+    return subprocess.run([program, *map(str, words)], capture_output=True, text=True, timeout=1800, check=False)
+
+
+def _offline(*words: object) -> None:
+    done = uv(*words, "--offline")
     assert done.returncode == 0, done.stderr
 
 

@@ -19,7 +19,7 @@ from shutil import which
 import numpy as np
 from PIL import Image
 
-from tests.base_install import BaseInstall, build
+from tests.base_install import BaseInstall, build, uv
 
 OLDEST = 11
 EXTRAS = ("", "pipeline", "heic,video,ui")
@@ -58,13 +58,14 @@ def commands(folder: Path, extras: str) -> Iterator[list[object]]:
 def tried(python: Path, wheel: Path, extras: str, folder: Path) -> str:
     """Why this wheel does not work with these extras; "" if it does."""
     environment = BaseInstall(folder / "venv")
-    target = f"{wheel}[{extras}]" if extras else str(wheel)
-    uv = Path(sys.executable).with_name("uv")
-    for words in (["venv", "--python", python, environment.folder], ["pip", "install", "--python", environment.python]):
-        words = [uv, *words, target] if words[0] == "pip" else [uv, *words]
-        done = subprocess.run([str(word) for word in words], capture_output=True, text=True, check=False)
-        if done.returncode:
-            return f"{words[1]}: {_last(done.stderr)}"
+    target = f"{wheel}[{extras}]" if extras else wheel
+    steps: list[list[object]] = [
+        ["venv", "--python", python, environment.folder],
+        ["pip", "install", "--python", environment.python, target],
+    ]
+    for words in steps:
+        if (done := uv(*words)).returncode:
+            return f"uv {words[0]}: {_last(done.stderr)}"
     seed = np.random.default_rng(0)
     (folder / "photos").mkdir()
     for name in ("photo.png", "style.png", "photos/0.png", "photos/1.png"):

@@ -27,10 +27,10 @@ Below, as much of it is taken out as the style changes less: a photo in its own 
 _SURELY_MORE = 0.12
 """A result this far from its content is changed by more than `ALIKE`, whatever the student's error (0.01 to 0.03)."""
 
-SMOOTHED = 0.5
+FILTERED = 0.5
 """Share of the guided filter, which ends every full rendering, in the result that a photo's look is fitted to. What the
 decoder makes has more contrast, most of it fine: given back by a look it would be the content's texture, amplified.
-With all of the filter a style that has more texture than the content would not come through."""
+With all of the filter less of the styles that have more texture than the content comes through (docs/looks.md)."""
 
 SERIES_AIM = Aim(restored=0.4)
 """Of a series' looks: less contrast than a photo's, and chroma as the student has it, for noise grows with both, and
@@ -97,16 +97,7 @@ def decide(
     Regions of `content_mask` whose label is in `region_styles` have a grid of their own.
     """
     regions = {label: _for_looks(region) for label, region in (region_styles or {}).items()}
-    result = transfer(
-        student,
-        small.photo,
-        _for_looks(style),
-        content_mask=content_mask,
-        region_styles=regions,
-        visible=small.visible,
-        **how,
-    )
-    result = _less_error(student, small, _smoothed(small, result), how, smoothed=True)
+    result = _result(student, small, style, how, FILTERED, content_mask=content_mask, region_styles=regions)
     weights: dict[str, Tensor] = {}
     if content_mask is not None:
         resized = content_mask.resized(*small.size)
@@ -139,8 +130,7 @@ def decide_for_all(student: Student, photos: Sequence[Small], style: Style, **ho
         seen.append(F.pad(own / own.sum().clamp_min(1e-6), (0, width - small.size[1], 0, height - small.size[0])))
     visible = torch.cat(seen)
     sheet = Small(torch.cat(tiles, dim=-2), visible / visible.max())
-    result = transfer(student, sheet.photo, _for_looks(style), visible=sheet.visible, **how)
-    result = _less_error(student, sheet, result, how)
+    result = _result(student, sheet, style, how)
     with single_threaded():
         pixels = result[0].permute(1, 2, 0).cpu()
         return Look(solve(gather(sheet.pixels, pixels, visible * 1e6).without_place(), SERIES_AIM))
@@ -148,8 +138,7 @@ def decide_for_all(student: Student, photos: Sequence[Small], style: Style, **ho
 
 def told_by(student: Student, small: Small, style: Style, **how: Any) -> LookMoments:
     """What one frame of a series tells of its look, whatever the place. how: as for `decide`."""
-    result = transfer(student, small.photo, _for_looks(style), visible=small.visible, **how)
-    result = _less_error(student, small, result, how)
+    result = _result(student, small, style, how)
     with single_threaded():
         return gather(small.pixels, result[0].permute(1, 2, 0).cpu(), small.visible).without_place()
 
@@ -182,26 +171,31 @@ def _for_looks(style: Style) -> Style:
     return Style(style.small or style.levels, style.model)
 
 
-def _smoothed(small: Small, result: Tensor) -> Tensor:
-    """The result with its share of the guided filter, 1×3×h×w on its device."""
-    pictures = [(x[0].permute(1, 2, 0) * 255).round().clamp(0, 255).to(torch.uint8) for x in (result, small.photo)]
-    guided = smooth_pixels(pictures[0].contiguous(), pictures[1].contiguous().to(result.device))
-    return torch.lerp(result, guided.permute(2, 0, 1)[None].to(result.dtype) / 255, SMOOTHED)
-
-
-def _less_error(
-    student: Student, small: Small, result: Tensor, how: Mapping[str, Any], *, smoothed: bool = False
+def _result(
+    student: Student, small: Small, style: Style, how: Mapping[str, Any], filtered: float = 0.0, **regions: Any
 ) -> Tensor:
-    """The result without the student's own error, which its result in the photo's own style shows, as far as the
-    style leaves the photo alone. smoothed: that the result is."""
+    """What the student makes of a small photo, 1×3×h×w on the student's device, with a share of the guided filter;
+    without the student's own error, which its result in the photo's own style shows, as far as the style leaves the
+    photo alone. regions: of `engine.transfer`."""
+
+    def made(style: Style, **regions: Any) -> Tensor:
+        result = transfer(student, small.photo, style, visible=small.visible, **regions, **how)
+        return torch.lerp(result, _guided(small.photo, result), filtered) if filtered else result
+
+    result = made(_for_looks(style), **regions)
     photo = small.photo.to(result.device)
     if _distance(result, photo) > _SURELY_MORE:
         return result
-    levels = encode_statistics(student, photo, small.counted(), settings=how.get("settings"))
-    own = transfer(student, photo, Style(levels, ""), visible=small.visible, **how)
-    own = _smoothed(small, own) if smoothed else own
+    own = made(Style(encode_statistics(student, photo, small.counted(), settings=how.get("settings")), ""))
     share = max(0.0, 1 - _distance(result, own) / ALIKE)
     return result + share * (photo - own) if share else result
+
+
+def _guided(photo: Tensor, result: Tensor) -> Tensor:
+    """The guided filter of a result by its photo, both 1×3×h×w; rounded to 8 bits."""
+    guide, source = ((x[0].permute(1, 2, 0).clamp(0, 1) * 255).round().to(torch.uint8) for x in (photo, result))
+    filtered = smooth_pixels(source.contiguous(), guide.contiguous().to(source.device))
+    return filtered.permute(2, 0, 1)[None].to(result.dtype) / 255
 
 
 def _distance(a: Tensor, b: Tensor) -> float:

@@ -17,7 +17,7 @@ the spread that the student's result has: all of it in chroma, less of it in lum
 A look may be nearer to what is wanted than the student is. An `Aim` says how:
 
 * Chroma of the whole photo gets the mean and the spread that the style photo has, not those that the student left.
-* Flat places are drawn to less than the content's contrast, or the style's where that is less, as `CALM` says: halos
+* Flat places are drawn to less than the content's contrast, or the result's where that is less, as `CALM` says: halos
   are seen there.
 * A little of the content's luma is mixed in (`KEPT`), as far as no map of colour explains what the student did to it:
   a small loss of style for a large gain in likeness.
