@@ -28,6 +28,7 @@ class Drawn(NamedTuple):
 
     photos: Tensor
     grades: Tensor  # of the last so many photos
+    ends: Tensor  # the other ends of the last so many photos
     contents: Tensor | None
     styles: Tensor | None
     graded_styles: list[int]  # which of the styles are graded
@@ -63,9 +64,16 @@ class Batches:
             if drawn.graded_styles:
                 styles[drawn.graded_styles] = apply_grades(styles[drawn.graded_styles], drawn.style_grades)
         graded = photos[len(photos) - len(drawn.grades) :]
+        if len(graded):
+            graded = apply_grades(graded, drawn.grades)
+        looks = None
+        if across := len(drawn.ends):
+            ends = apply_grades(self._floats(drawn.ends), drawn.grades[-across:])
+            looks = torch.cat([graded[:-across], ends])
         return Batch(
             photos=photos,
-            graded=apply_grades(graded, drawn.grades) if len(graded) else graded,
+            graded=graded,
+            looks=looks,
             teacher_photos=sum(row < self.recipe.teacher_photos for row in rows),
             workers=self.workers.size,
             contents=contents,
@@ -84,8 +92,10 @@ class Batches:
         # Every other style is graded, as looks go further apart than photos of one collection do.
         graded_styles = [i for i, row in enumerate(of_pairs) if (turn * pairs + row) % 2]
         style_grades = [self._grade(step, recipe.batch + of_pairs[i]) for i in graded_styles]
+        photos, ends = self._photos(step, rows)
         return Drawn(
-            photos=self.crops.batch8(step, rows, recipe.batch),
+            photos=photos,
+            ends=ends,
             grades=torch.cat([torch.zeros(0, NUMBERS), *grades]),
             contents=self.contents.batch8(turn, of_pairs, pairs) if of_pairs else None,
             styles=self.styles.batch8(turn, of_pairs, pairs) if of_pairs else None,
@@ -93,6 +103,16 @@ class Batches:
             style_grades=torch.cat([torch.zeros(0, NUMBERS), *style_grades]),
             pairs=pairs,
         )
+
+    def _photos(self, step: int, rows: list[int]) -> tuple[Tensor, Tensor]:
+        """A step's crops, and the other ends of the last ones' photos."""
+        batch, first = self.recipe.batch, self.recipe.batch - self.recipe.across_photos
+        inside, across = [row for row in rows if row < first], [row for row in rows if row >= first]
+        if not across:
+            photos = self.crops.batch8(step, inside, batch)
+            return photos, photos[:0]
+        crops, ends = self.crops.ends8(step, across, batch)
+        return torch.cat([self.crops.batch8(step, inside, batch), crops]) if inside else crops, ends
 
     def close(self) -> None:
         """Stop drawing ahead."""

@@ -117,23 +117,48 @@ class Crops:
         """
         return as_floats(torch.from_numpy(np.stack([self._crop8(number)])))[0]
 
+    def ends8(self, step: int, rows: Sequence[int], batch: int) -> tuple[Tensor, Tensor]:
+        """Crops as `batch8` gives them, but from one end of the longer side of their photos, and those from the
+        other end: uint8 len(rows)×S×S×3 each. In a photo of twice a crop's length they have nothing in common."""
+        both = [self._ends8(step * batch + row) for row in rows]
+        one, other = (torch.from_numpy(np.stack([pair[i] for pair in both])) for i in (0, 1))
+        return one, other
+
     def _crop8(self, number: int) -> np.ndarray:
+        return self._cut(self._photo(number), np.random.default_rng((self.seed, 1, number)))
+
+    def _ends8(self, number: int) -> list[np.ndarray]:
+        photo, rng = self._photo(number), np.random.default_rng((self.seed, 3, number))
+        room = [max(side - self.size, 0) for side in photo.shape[:2]]
+        longer = int(room[1] >= room[0])
+        ends, flip = rng.permutation([0, room[longer]]), rng.random() < self.flip
+        places = []
+        for end in ends:
+            place = [int(rng.integers(left + 1)) for left in room]
+            place[longer] = int(end)
+            places.append(place)
+        return [self._at(photo, y0, x0, flip) for y0, x0 in places]
+
+    def _photo(self, number: int) -> np.ndarray:
+        """The photo that a crop is cut from; one that cannot be read is replaced by the next one of the epoch."""
         count = len(self.photos)
         epoch, place = divmod(number, count)
         order = _order(self.seed, epoch, count)
         for i in range(min(count, 100)):
             try:
-                photo = self.photos[int(order[(place + i) % count])]
+                return self.photos[int(order[(place + i) % count])]
             except PhotoError:
                 continue
-            return self._cut(photo, np.random.default_rng((self.seed, 1, number)))
         raise UsageError("a hundred photos in a row cannot be read: is this a photo set?")
 
     def _cut(self, photo: np.ndarray, rng: np.random.Generator) -> np.ndarray:
         y0 = int(rng.integers(max(photo.shape[0] - self.size, 0) + 1))
         x0 = int(rng.integers(max(photo.shape[1] - self.size, 0) + 1))
+        return self._at(photo, y0, x0, rng.random() < self.flip)
+
+    def _at(self, photo: np.ndarray, y0: int, x0: int, flip: bool) -> np.ndarray:
         crop = photo[y0 : y0 + self.size, x0 : x0 + self.size]
-        if rng.random() < self.flip:
+        if flip:
             crop = crop[:, ::-1]
         below, right = self.size - crop.shape[0], self.size - crop.shape[1]
         return np.pad(crop, ((0, below), (0, right), (0, 0)), mode="edge") if below or right else crop

@@ -4,7 +4,7 @@
     image        ‖Î - I‖²              the picture, encoded down to the deepest trained level and decoded again
     feature      ‖d_l - s_l-1‖²        decoder block l against the encoder's features of its level, from pair 1 on
     perceptual   ‖F_l(Î) - F_l(I)‖²    the teacher's view of the decoded picture, from pair 1 on
-    graded       ‖T(I, g(I)) - g(I)‖²  a picture transferred to its own random colour grade, whose truth is known
+    graded       ‖T(I, g(I)) - g(I)‖²  a picture transferred to a random colour grade of its photo, as known
     style        ‖G(R) - G(J)‖²        a picture transferred to another's look, R, and it: Gram matrices
     structure    1 - SSIM(R, I)        what that transfer has to keep
 
@@ -41,6 +41,16 @@ class Batch(NamedTuple):
     contents: Tensor | None = None  # K×3×S'×S', transferred to the looks of `styles`; None: this worker has none
     styles: Tensor | None = None  # K×3×S'×S', other pictures
     pairs: int = 0  # contents of the whole step, over all workers
+    looks: Tensor | None = None  # M×3×S×S, what gives them their grades' looks; None: the grades themselves
+
+
+class Passed(NamedTuple):
+    """What becomes of photos N×3×S×S on their way through the student."""
+
+    features: list[Tensor]  # of the encoder, a level each
+    goals: list[Tensor]  # the styles', without gradients
+    decoded: dict[int, Tensor]  # what a level's decoder block makes, by level
+    picture: Tensor  # N×3×S×S, at least fp32, unclipped
 
 
 class Objective(nn.Module):
@@ -114,7 +124,7 @@ class Objective(nn.Module):
 
     def _losses(self, batch: Batch) -> dict[str, Tensor]:
         recipe, top = self.recipe, max(self.levels)
-        photos, graded, seen, workers, contents, styles, pairs = batch
+        photos, graded, seen, workers, contents, styles, pairs, looks = batch
         clean = len(photos) - len(graded)
         all_clean = recipe.batch - recipe.graded_photos
         losses: dict[str, Tensor] = {}
@@ -122,32 +132,35 @@ class Objective(nn.Module):
         def add(name: str, mean: Tensor, own: int, whole: int) -> None:
             losses[name] = losses.get(name, torch.zeros((), device=photos.device)) + mean * (own * workers / whole)
 
+        looks = graded if looks is None else looks
+        if contents is None or styles is None or top < LEVELS - 1:
+            contents = styles = photos[:0]
         with torch.autocast(photos.device.type, torch.bfloat16, enabled=recipe.precision == "bf16"):
-            features, residuals = self._encode(photos, top)
-            wanted = [f.detach() for f in features]
-            if len(graded):
+            if contents.shape[2:] == photos.shape[2:]:
+                # Both in one pass: what a step costs on a GPU is the number of its kernels.
+                passed = self._through(torch.cat([photos, contents]), torch.cat([looks, styles]), clean, top)
+                given = passed.picture[len(photos) :]
+            else:
+                passed = self._through(photos, looks, clean, top)
+                given = self._through(contents, styles, 0, top).picture
+            picture, truths = passed.picture[: len(photos)], passed.goals
+            if looks is not graded and recipe.feature:
                 with torch.no_grad():
-                    grades = self._encode(graded, top)[0]
-                wanted = [torch.cat([f[:clean], s]) for f, s in zip(wanted, grades, strict=True)]
-                goals = colourings(grades)
-            x = features[top]
-            for level in range(top, -1, -1):
-                if len(graded):
-                    matched = match_statistics(x[clean:], goals[level])
-                    x = torch.cat([wide(x[:clean]), matched])
-                x = self.student.decode_block(level, x, residuals[level])
-                if level and level in self.levels and recipe.feature:
-                    error = F.mse_loss(wide(x), wide(wanted[level - 1])) / self.student_variance[level - 1]
-                    add("feature", error, len(photos), recipe.batch)
-            picture = wide(x)
+                    truths = self._encode(graded, top)[0]
+            for level in self.levels:
+                if level and recipe.feature:
+                    wanted = torch.cat([passed.features[level - 1][:clean].detach(), truths[level - 1][: len(graded)]])
+                    error = F.mse_loss(wide(passed.decoded[level][: len(photos)]), wide(wanted))
+                    add("feature", error / self.student_variance[level - 1], len(photos), recipe.batch)
             if clean:
                 add("image", F.mse_loss(picture[:clean], photos[:clean]), clean, all_clean)
             if len(graded):
                 add("graded", F.mse_loss(picture[clean:], graded), len(graded), recipe.graded_photos)
             if seen and recipe.distill and recipe.encoder_rate:
-                add("distill", self._distill(photos[:seen], features), seen, recipe.teacher_photos)
-            if contents is not None and styles is not None and top == LEVELS - 1:
-                result = self._stylized(contents, styles)
+                add("distill", self._distill(photos[:seen], passed.features), seen, recipe.teacher_photos)
+            if len(contents):
+                with torch.autocast(photos.device.type, enabled=False):
+                    result = guided(given.clamp(0, 1), contents)
                 add("style", self._style(result, styles), len(contents), pairs)
                 add("structure", 1 - luminance_ssim(result, contents), len(contents), pairs)
             if top and recipe.perceptual and clean:
@@ -179,17 +192,22 @@ class Objective(nn.Module):
             features.append(x)
         return features, residuals
 
-    def _stylized(self, contents: Tensor, styles: Tensor) -> Tensor:
-        """Contents in the looks of the styles as `pcakd.stylize` makes them (ZCA), N×3×H×W, unclipped."""
-        top = LEVELS - 1
-        features, residuals = self._encode(contents, top)
-        with torch.no_grad():
-            goals = colourings(self._encode(styles, top)[0])
-        x = features[top]
+    def _through(self, photos: Tensor, styles: Tensor, plain: int, top: int) -> Passed:
+        """Photos N×3×S×S encoded down to level `top` and decoded, all but the first `plain` with the statistics of
+        `styles`, (N-plain)×3×S×S, at each level (ZCA as in `pcakd.stylize`)."""
+        features, residuals = self._encode(photos, top)
+        goals = [f[:0].detach() for f in features]
+        if len(styles):
+            with torch.no_grad():
+                goals = self._encode(styles, top)[0]
+            looks = colourings(goals)
+        x, decoded = features[top], {}
         for level in range(top, -1, -1):
-            x = self.student.decode_block(level, match_statistics(x, goals[level]), residuals[level])
-        with torch.autocast(contents.device.type, enabled=False):
-            return guided(wide(x).clamp(0, 1), contents)
+            if len(styles):
+                matched = match_statistics(x[plain:], looks[level])
+                x = torch.cat([wide(x[:plain]), matched]) if plain else matched
+            decoded[level] = x = self.student.decode_block(level, x, residuals[level])
+        return Passed(features, goals, decoded, wide(x))
 
     def _style(self, result: Tensor, styles: Tensor) -> Tensor:
         with torch.no_grad():

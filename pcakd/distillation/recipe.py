@@ -13,6 +13,8 @@ from pcakd.student.network import LEVELS, Backbone
 
 STYLE_FIELDS = ("style", "structure", "style_photos", "style_every", "style_crop")
 """Fields that do nothing while `style_photos` is 0."""
+LATER_FIELDS = ("across_photos",)
+"""Fields that came later and do nothing while they are 0."""
 
 
 class Phase(NamedTuple):
@@ -99,6 +101,9 @@ class Recipe:
     graded_photos: Annotated[int, Bounds(0)] = 0
     """Crops of a step, over all workers, that are transferred to their own random colour grade instead of merely
     reconstructed."""
+    across_photos: Annotated[int, Bounds(0)] = 0
+    """So many of these are one end of their photo, and take the grade from its other end: statistics of other content,
+    as a real style photo's are."""
     style_photos: Annotated[int, Bounds(0)] = 0
     """Pairs of photos a step, over all workers and beside the batch, the one transferred to the look of the other."""
     style_every: Annotated[int, Bounds(1)] = 1
@@ -128,6 +133,8 @@ class Recipe:
         for name in ("teacher_photos", "graded_photos"):
             if getattr(self, name) > self.batch:
                 raise UsageError(f"{name} is {getattr(self, name)}: give 0 to batch ({self.batch})")
+        if self.across_photos > self.graded_photos:
+            raise UsageError(f"across_photos is {self.across_photos}: give 0 to graded_photos ({self.graded_photos})")
 
     def phases(self) -> list[Phase]:
         """What is trained, in order; phases of no steps are left out."""
@@ -141,11 +148,11 @@ class Recipe:
         return sum(phase.steps for phase in self.phases())
 
     def to_json(self) -> str:
-        """All fields, keys sorted; those of transfers to other photos only where there are such transfers, so that
-        recipes without them have the identity that they had before these fields were known."""
+        """All fields, keys sorted; of the later ones only those that do something, so that recipes without them have
+        the identity that they had before these fields were known."""
         values = asdict(self)
-        if not self.style_photos:
-            values = {key: value for key, value in values.items() if key not in STYLE_FIELDS}
+        idle = [name for name in LATER_FIELDS if not values[name]] + list(() if self.style_photos else STYLE_FIELDS)
+        values = {key: value for key, value in values.items() if key not in idle}
         return json.dumps(values, sort_keys=True)
 
     @classmethod

@@ -28,6 +28,19 @@ def test_two_workers_rows_are_the_rows_of_one():
     torch.testing.assert_close(crops.batch(3, [1, 3], 4), whole[[1, 3]])
 
 
+@pytest.mark.parametrize(("height", "width"), [(40, 72), (72, 40), (32, 32), (20, 60)])
+def test_ends_are_cut_from_both_ends_of_the_longer_side_and_flipped_alike(height, width):
+    places = np.stack([*np.mgrid[0:height, 0:width], np.zeros((height, width))], axis=-1).astype(np.uint8)
+    crops = Crops(photos=parts.ArrayPhotos([places] * 3), size=32, seed=0)
+    one, other = crops.ends8(5, range(12), 12)
+    longer = int(width >= height)
+    last = max(max(height, width) - 32, 0)
+    for here, there in zip(one, other, strict=True):
+        assert {int(here[..., longer].min()), int(there[..., longer].min())} == {0, last}
+        assert (here[0, 0, 1] > here[0, -1, 1]) == (there[0, 0, 1] > there[0, -1, 1])
+    torch.testing.assert_close(crops.ends8(5, [3, 7], 12)[1], other[[3, 7]])
+
+
 def test_an_epoch_takes_every_photo_once():
     count = BLOCK + 50
 

@@ -1,3 +1,5 @@
+import json
+
 import pytest
 
 from pcakd.distillation import Recipe, builtin_recipes, load_recipe
@@ -23,6 +25,7 @@ def test_the_shipped_recipes_are_valid_and_say_everything(name):
         ("rate = 1", "no field 'rate'"),
         ('batch = "many"', "batch is 'many': give a whole number"),
         ("graded_photos = 99", "graded_photos is 99: give 0 to batch"),
+        ("graded_photos = 2\nacross_photos = 3", "across_photos is 3: give 0 to graded_photos"),
         ("pair_steps = [1, 2]", "pair_steps"),
         ("batch = ", "is not a TOML file"),
     ],
@@ -32,6 +35,13 @@ def test_a_wrong_recipe_is_refused_naming_field_and_value(tmp_path, text, messag
     path.write_text(text)
     with pytest.raises(UsageError, match=message):
         load_recipe(str(path))
+
+
+def test_a_field_that_came_later_leaves_the_identity_of_recipes_that_do_without_it():
+    before = Recipe(graded_photos=2)
+    assert "across_photos" not in before.to_json()
+    assert "across_photos" in Recipe(graded_photos=2, across_photos=1).to_json()
+    assert Recipe.from_dict(json.loads(before.to_json())) == before
 
 
 def test_an_unknown_recipe_lists_the_choices():
