@@ -76,9 +76,9 @@ def distillation_pipeline(
             session.tracker.tags({"pcakd.outcome": "nothing worth training for"})
             return Completed(message=f"nothing worth training for: {verdict.why}")
         start = {}
-        if verdict.start == "champion" and champion is not None:
+        if verdict.start == "champion" and champion is not None and not distillation.begin_with:
             start = {"begin_with": champion.uri, "steps": short_steps(teacher, distillation, policy.short)}
-        session.tracker.params({"start": start.get("begin_with", "the teacher")})
+        session.tracker.params({"start": start.get("begin_with") or distillation.begin_with or "the teacher"})
         student = distill_stage(
             session,
             shards=shards.place,

@@ -20,6 +20,13 @@ from pcakd.teacher import load_teacher
 @click.option("--teacher", "teachers", multiple=True, required=True, metavar="T", help="Name or file; may be repeated.")
 @click.option("--judge", default="", metavar="T", help="In whose features styles are compared.  [default: the teacher]")
 @click.option("--recipe", default="", help="TOML file in place of the built-in recipe of the teacher's backbone.")
+@click.option(
+    "--begin-with",
+    "begun",
+    multiple=True,
+    metavar="MODEL",
+    help="Student to go on from, one for each teacher in their order.  [default: the recipe's start]",
+)
 @click.option("--steps", type=click.IntRange(1), help="Steps in all.  [default: the recipe's]")
 @click.option("--workers", type=click.IntRange(1), default=1, show_default=True, help="Processes that train together.")
 @click.option("--licence", default="", metavar="TEXT", help="What the cards say of the photos' licences.")
@@ -30,6 +37,7 @@ def main(
     teachers: tuple[str, ...],
     judge: str,
     recipe: str,
+    begun: tuple[str, ...],
     steps: int | None,
     workers: int,
     licence: str,
@@ -45,12 +53,21 @@ def main(
         raise UsageError(
             f"two teachers are for {max(backbones, key=backbones.count)}: a student has its backbone's name"
         )
-    for teacher in teachers:
+    if begun and len(begun) != len(teachers):
+        raise UsageError(f"--begin-with is given {len(begun)} times for {len(teachers)} teachers: once for each")
+    for teacher, begin_with in zip(teachers, begun or [""] * len(teachers), strict=True):
         result = distillation_pipeline(
             sharding=Sharding.model_validate({"source": photos}),
             teacher=teacher,
             distillation=Distillation.model_validate(
-                {"recipe": recipe, "judge": judge, "steps": steps, "workers": workers, "photos_licence": licence}
+                {
+                    "recipe": recipe,
+                    "judge": judge,
+                    "begin_with": begin_with,
+                    "steps": steps,
+                    "workers": workers,
+                    "photos_licence": licence,
+                }
             ),
             workspace=workspace,
         )

@@ -89,7 +89,7 @@ class Eigenbases(Parameters):
 
 
 @declared_by(
-    fields_of(DistillConfig, "recipe", "judge", "steps", "seed", "device", "photos_licence"),
+    fields_of(DistillConfig, "recipe", "judge", "begin_with", "steps", "seed", "device", "photos_licence"),
     fields_of(RayOptions, "workers", cpus="worker_cpus"),
 )
 class Distillation(Parameters):

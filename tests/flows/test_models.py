@@ -27,9 +27,11 @@ def clone(tmp_path_factory) -> Path:
     return folder
 
 
-def make_models(clone: Path, photos: Path, recipe: Path, teacher: str, folder: Path) -> Checkpoint:
-    (folder / "prefect").mkdir(parents=True)
-    words = f"--recipe {recipe} --licence '{LICENCE}' --out {folder / 'models'} --workspace {folder / 'workspace'}"
+def make_models(
+    clone: Path, photos: Path, recipe: Path, teacher: str, folder: Path, out: str = "models", words: str = ""
+) -> Checkpoint:
+    (folder / "prefect").mkdir(parents=True, exist_ok=True)
+    words += f" --recipe {recipe} --licence '{LICENCE}' --out {folder / out} --workspace {folder / 'workspace'}"
     environment = os.environ | {
         "PYTHONPATH": str(clone),
         "PCAKD_HOME": str(folder / "home"),
@@ -53,7 +55,7 @@ def make_models(clone: Path, photos: Path, recipe: Path, teacher: str, folder: P
         timeout=900,
     )
     assert done.returncode == 0, done.stderr[-3000:]
-    return load_checkpoint(folder / "models" / "mobilenet.safetensors")
+    return load_checkpoint(folder / out / "mobilenet.safetensors")
 
 
 @pytest.mark.slow
@@ -79,3 +81,7 @@ def test_make_models_makes_student_and_card_and_the_same_weights_each_time(clone
         "same.psnr",
     ):
         assert told in card, card
+    model = tmp_path / "one" / "models" / "mobilenet.safetensors"
+    on = make_models(clone, photos, recipe, small["teacher"], tmp_path / "one", "on", f"--begin-with {model} --steps 2")
+    assert on.digest != first.digest
+    assert f"**Begun with**: the weights of `{model}`" in (tmp_path / "one" / "on" / "mobilenet.md").read_text()
