@@ -27,7 +27,7 @@ class DistillConfig:
     the teacher."""
     begin_with: str = ""
     """Student to go on from: a checkpoint, a built-in name or models:/NAME@ALIAS, of the same widths as the eigenbases;
-    several, joined by commas: the mean of their weights; not given: the start that the recipe names."""
+    not given: the start that the recipe names."""
     held_out: str | None = None
     """Photos to validate on; not given: the shards' val split."""
     steps: Annotated[int | None, Bounds(1)] = None

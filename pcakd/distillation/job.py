@@ -27,8 +27,7 @@ from pcakd.eigenbases.files import eigenbases_digest, eigenbases_from
 from pcakd.eigenbases.pca import Eigenbases
 from pcakd.errors import UsageError
 from pcakd.storage import Storage, open_storage
-from pcakd.student.checkpoint import Checkpoint, Metadata, checkpoint_bytes
-from pcakd.student.mean import load_mean
+from pcakd.student.checkpoint import Checkpoint, Metadata, checkpoint_bytes, load_checkpoint
 from pcakd.student.network import Student
 from pcakd.stylize.device import pick_device
 from pcakd.teacher import Teacher, load_teacher
@@ -119,7 +118,7 @@ def prepare(config: DistillConfig) -> Job:
             f"{config.eigenbases}: was fitted on teacher {bases.teacher.get('id', '?')} with other weights than "
             f"{config.teacher}; fit again, or name that teacher"
         )
-    return begun(job, load_mean(config.begin_with)) if config.begin_with else job
+    return begun(job, load_checkpoint(config.begin_with)) if config.begin_with else job
 
 
 def begun(job: Job, model: Checkpoint) -> Job:

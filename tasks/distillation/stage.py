@@ -18,7 +18,6 @@ from pcakd.shards.dataset import ShardDataset
 from pcakd.storage import open_storage, sha256_hex
 from pcakd.storage.stage import StageOutput, read_manifest
 from pcakd.student.checkpoint import load_checkpoint
-from pcakd.student.mean import load_mean
 from pcakd.stylize.options import Device
 from pcakd.teacher import load_teacher
 from tasks.lease import Lease
@@ -66,7 +65,7 @@ def distill_stage(
             "eigenbases": bases.get("eigenbases_digest", ""),
             "teacher": loaded.digest,
         }
-        | ({"begin_with": load_mean(begin_with).digest} if begin_with else {})
+        | ({"begin_with": load_checkpoint(begin_with).digest} if begin_with else {})
         | ({"judge": load_teacher(judge).digest} if judge and chosen.style_photos else {}),
         params={"recipe": json.loads(chosen.to_json()), "steps": steps, "seed": seed},
     )

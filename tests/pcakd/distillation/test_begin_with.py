@@ -10,8 +10,7 @@ from pcakd.distillation.config import DistillConfig
 from pcakd.distillation.job import prepare, run_here
 from pcakd.drift.measures import aligned
 from pcakd.errors import UsageError
-from pcakd.student.checkpoint import Metadata, load_checkpoint, save_checkpoint
-from pcakd.student.mean import load_mean
+from pcakd.student.checkpoint import load_checkpoint
 from pcakd.student.network import Student, StudentSpec
 from tests.pcakd.distillation import parts
 
@@ -68,21 +67,3 @@ def test_a_job_begun_with_a_student_says_so_on_its_card_and_takes_over_its_weigh
     assert second.metadata.origin.endswith("first.safetensors")
     with pytest.raises(UsageError, match="begin with another"):
         distilled("third", begin_with="vgg")
-
-
-def test_of_several_students_it_begins_with_the_mean_of_their_weights(tmp_path):
-    names = []
-    for i in range(3):
-        torch.manual_seed(i)
-        student = Student(StudentSpec(backbone="vgg", channels=parts.CHANNELS))
-        names.append(str(tmp_path / f"{i}.safetensors"))
-        save_checkpoint(names[-1], student, Metadata(spec=student.spec), {0: torch.eye(8)[:, :3]})
-    one, two, _ = (load_checkpoint(name).student.state_dict() for name in names)
-    mean = load_mean(",".join(names[:2]))
-    for key, tensor in mean.student.state_dict().items():
-        torch.testing.assert_close(tensor, (one[key] + two[key]) / 2)
-    assert load_mean(",".join(names[1::-1])).digest == mean.digest
-    assert load_mean(names[0]).digest == load_checkpoint(names[0]).digest
-    save_checkpoint(names[2], student, Metadata(spec=student.spec), {0: torch.eye(8)[:, 1:4]})
-    with pytest.raises(UsageError, match=r"2\.safetensors: has other widths or eigenbases"):
-        load_mean(",".join(names))
