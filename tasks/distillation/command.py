@@ -18,8 +18,8 @@ Examples:
   pcakd distill shards/ --eigenbases bases/ --teacher vgg19-normalised --out vgg.safetensors --resume
 
 \b
-Recipes: mobilenet and vgg come with the package, and mobilenet-gpu and vgg-gpu, that take hours without a GPU; copy
-pcakd/recipes/vgg.toml to change one.
+Recipes: mobilenet and vgg come with the package; mobilenet-gpu and vgg-gpu, that take hours without a GPU; and
+mobilenet-gpu-on and vgg-gpu-on, for --begin-with what those made. Copy pcakd/recipes/vgg.toml to change one.
 Beside OUT it writes its card NAME.md, NAME.state.pt (what --resume goes on from), NAME.losses.json,
 NAME.losses.png (curves) and NAME.photos.png (held-out photos: the photo, its reconstruction
 before and after training, a colour grade of it, its transfer to that grade before and after).
