@@ -71,20 +71,20 @@ def distillation_pipeline(
             policy=policy,
             **eigenbases.model_dump(),
         )
-        publish_drift(moved, verdict)
+        begin_with, steps = distillation.begin_with, distillation.steps
+        publish_drift(moved, verdict, begin_with)
         if policy.train == "if-worth" and not verdict.worth:
             session.tracker.tags({"pcakd.outcome": "nothing worth training for"})
             return Completed(message=f"nothing worth training for: {verdict.why}")
-        start = {}
-        if verdict.start == "champion" and champion is not None and not distillation.begin_with:
-            start = {"begin_with": champion.uri, "steps": short_steps(teacher, distillation, policy.short)}
-        session.tracker.params({"start": start.get("begin_with") or distillation.begin_with or "the teacher"})
+        if not begin_with and verdict.start == "champion" and champion is not None:
+            begin_with, steps = champion.uri, short_steps(teacher, distillation, policy.short)
+        session.tracker.params({"start": begin_with or "the teacher"})
         student = distill_stage(
             session,
             shards=shards.place,
             eigenbases=bases.place,
             teacher=teacher,
-            **(distillation.model_dump() | start),
+            **(distillation.model_dump() | {"begin_with": begin_with, "steps": steps}),
         )
         model = f"{student.place}/{student.manifest['model']}"
         photos = evaluation.photos or shards.place
@@ -119,6 +119,6 @@ def wanted(
         teacher=teacher,
         **sharding.model_dump(include={"source", "shortest_side", "limit"}),
         **eigenbases.model_dump(include={"channels", "variance"}),
-        **distillation.model_dump(include={"recipe", "judge", "device", "workers", "worker_cpus"}),
+        **distillation.model_dump(include={"recipe", "judge", "begin_with", "device", "workers", "worker_cpus"}),
         **evaluation.model_dump(include={"photos", "pairs"}),
     )

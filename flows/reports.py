@@ -67,8 +67,9 @@ def publish_champion(result: RegistrationOutcome) -> None:
     )
 
 
-def publish_drift(result: StageResult, verdict: Verdict) -> None:
-    """How far the photos have moved, and what follows from it."""
+def publish_drift(result: StageResult, verdict: Verdict, begin_with: str = "") -> None:
+    """How far the photos have moved, and what follows from it. begin_with: a student that was asked for in place of
+    what the verdict would begin with."""
     rows = [
         {"against": one["name"], "level": level} | {name: _number(value) for name, value in values.items()}
         for one in (result.manifest["before"], result.manifest["champion"])
@@ -77,7 +78,7 @@ def publish_drift(result: StageResult, verdict: Verdict) -> None:
     ]
     lines = [
         f"**{'Worth a training' if verdict.worth else 'Nothing worth training for'}**: {verdict.why}. "
-        f"A training begins with the {verdict.start}.",
+        f"A training begins with {begin_with or f'the {verdict.start}'}.",
         *(f"- {text}" for text in verdict.warnings),
     ]
     page = _page(result)

@@ -4,7 +4,7 @@
     image        ‖Î - I‖²              the picture, encoded down to the deepest trained level and decoded again
     feature      ‖d_l - s_l-1‖²        decoder block l against the encoder's features of its level, from pair 1 on
     perceptual   ‖F_l(Î) - F_l(I)‖²    the teacher's view of the decoded picture, from pair 1 on
-    graded       ‖T(I, g(I)) - g(I)‖²  a picture transferred to a random colour grade of its photo, as known
+    graded       ‖T(I, g(I)) - g(I)‖²  a picture transferred to a random colour grade, whose truth is known
     style        ‖G(R) - G(J)‖²        a picture transferred to another's look, R, and it: Gram matrices
     structure    1 - SSIM(R, I)        what that transfer has to keep
 

@@ -11,10 +11,11 @@ from pcakd.errors import UsageError
 from pcakd.fields import Bounds, check_fields, check_kinds
 from pcakd.student.network import LEVELS, Backbone
 
-STYLE_FIELDS = ("style", "structure", "style_photos", "style_every", "style_crop")
-"""Fields that do nothing while `style_photos` is 0."""
-LATER_FIELDS = ("across_photos",)
-"""Fields that came later and do nothing while they are 0."""
+LATER_FIELDS = {
+    "style_photos": ("style", "structure", "style_photos", "style_every", "style_crop"),
+    "across_photos": ("across_photos",),
+}
+"""Fields that came after the first recipes, by the one of them that is 0 while all of them do nothing."""
 
 
 class Phase(NamedTuple):
@@ -151,8 +152,10 @@ class Recipe:
         """All fields, keys sorted; of the later ones only those that do something, so that recipes without them have
         the identity that they had before these fields were known."""
         values = asdict(self)
-        idle = [name for name in LATER_FIELDS if not values[name]] + list(() if self.style_photos else STYLE_FIELDS)
-        values = {key: value for key, value in values.items() if key not in idle}
+        for switch, fields in LATER_FIELDS.items():
+            if not getattr(self, switch):
+                for name in fields:
+                    del values[name]
         return json.dumps(values, sort_keys=True)
 
     @classmethod

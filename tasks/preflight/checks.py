@@ -23,6 +23,7 @@ from pcakd.environment import setting, whole_number
 from pcakd.errors import AccessError, FatalError, PcakdError, TransientError, UsageError
 from pcakd.evaluation.evaluate import find_pairs
 from pcakd.storage import LocalStorage, Storage, open_storage
+from pcakd.student.checkpoint import load_checkpoint
 from pcakd.stylize.options import Device
 from pcakd.teacher import Teacher, load_teacher
 from pcakd.units import shown_bytes
@@ -51,6 +52,7 @@ class Wanted:
     variance: float | None = None
     recipe: str = ""
     judge: str = ""
+    begin_with: str = ""
     device: Device = "auto"
     workers: int = 1
     worker_cpus: float = 1
@@ -112,6 +114,21 @@ def check_recipe(wanted: Wanted, teacher: Teacher | None, faults: Faults) -> Non
             load_teacher(wanted.judge)
     if wanted.device == "cuda" and wanted.workers == 1 and not torch.cuda.is_available():
         faults.add(UsageError("device is 'cuda', but there is no GPU where the flow runs; use auto or cpu"))
+
+
+def check_begin_with(wanted: Wanted, teacher: Teacher | None, faults: Faults) -> None:
+    """The student that is gone on from: that it is there, and of the teacher's backbone and the widths asked for."""
+    if not wanted.begin_with:
+        return
+    with faults.noted():
+        spec = load_checkpoint(wanted.begin_with).metadata.spec
+        if teacher is not None and spec.backbone != teacher.info.backbone:
+            raise UsageError(
+                f"{wanted.begin_with}: is a {spec.backbone} student, teacher {teacher.name} is for "
+                f"{teacher.info.backbone}; begin with one of that backbone"
+            )
+        if wanted.channels not in (None, spec.channels):
+            raise UsageError(f"{wanted.begin_with}: has widths {spec.channels}, asked for are {wanted.channels}")
 
 
 def check_photos(wanted: Wanted, faults: Faults) -> None:

@@ -10,6 +10,7 @@ from tasks.cluster.attach import cluster_cpus, cluster_gpus
 from tasks.preflight.checks import (
     Faults,
     Wanted,
+    check_begin_with,
     check_cpus,
     check_photos,
     check_recipe,
@@ -30,6 +31,7 @@ def check_here(wanted: Wanted, workspace: Storage, settings: Settings, faults: F
     """Check what can be checked without a cluster; the teacher, None where it cannot be had."""
     teacher = check_teacher(wanted, faults)
     check_recipe(wanted, teacher, faults)
+    check_begin_with(wanted, teacher, faults)
     check_photos(wanted, faults)
     check_workspace(workspace, faults)
     check_room(wanted, settings, faults)

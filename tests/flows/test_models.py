@@ -8,6 +8,8 @@ from pathlib import Path
 
 import pytest
 
+from flows.models import main
+from pcakd.errors import UsageError
 from pcakd.student.checkpoint import Checkpoint, load_checkpoint
 from tests.flows.small import parameters
 
@@ -56,6 +58,14 @@ def make_models(
     )
     assert done.returncode == 0, done.stderr[-3000:]
     return load_checkpoint(folder / out / "mobilenet.safetensors")
+
+
+def test_of_several_teachers_each_has_a_student_to_begin_with(tmp_path):
+    with pytest.raises(UsageError, match="--begin-with is given 1 times for 2 teachers: once for each"):
+        main.main(
+            [str(tmp_path), *("--teacher", "vgg"), *("--teacher", "mobilenet"), *("--begin-with", "vgg")],
+            standalone_mode=False,
+        )
 
 
 @pytest.mark.slow

@@ -119,6 +119,20 @@ def test_a_judge_is_looked_for_where_the_recipe_uses_one(good, settings, tmp_pat
 
 
 @pytest.mark.usefixtures("no_registry")
+def test_a_student_to_begin_with_that_is_not_there_or_does_not_fit(good, settings, inputs):
+    def begun(model: str, **changes) -> str:
+        return str(fault(replace(good, begin_with=model, **changes), settings))
+
+    assert "nobody: no such model" in begun("nobody")
+    assert "mobilenet: is a mobilenet student, teacher" in begun("mobilenet")
+    assert "has widths (8, 9, 10, 11), asked for are (3, 4, 5, 6)" in begun(good.teacher)
+    faults = Faults()
+    checks.check_begin_with(replace(good, begin_with=good.teacher, channels=(8, 9, 10, 11)), None, faults)
+    checks.check_begin_with(good, None, faults)
+    faults.end()
+
+
+@pytest.mark.usefixtures("no_registry")
 def test_a_gpu_that_is_not_there(good, settings, monkeypatch):
     monkeypatch.setattr("torch.cuda.is_available", lambda: False)
     assert "no GPU where the flow runs" in str(fault(replace(good, device="cuda"), settings))
