@@ -13,6 +13,8 @@ from pcakd.drift.options import DriftPolicy
 from pcakd.fields import chosen
 from pcakd.shards import open_dataset
 from pcakd.shards.dataset import ShardDataset
+from pcakd.student.checkpoint import load_checkpoint
+from pcakd.student.network import StudentSpec
 from pcakd.teacher import load_teacher
 from pcakd.units import counted
 from tasks.distillation.stage import distill_stage
@@ -57,6 +59,7 @@ def distillation_pipeline(
     policy = chosen(DriftPolicy, (drift or Drift()).model_dump())
     with open_session("distillation-pipeline", workspace=workspace) as session:
         preflight_stage(session, wanted(sharding, teacher, eigenbases, distillation, evaluation))
+        eigenbases = of_widths(eigenbases, distillation.begin_with)
         session.tracker.params({"source": sharding.source, "teacher": teacher})
         shards = shard_stage(session, **sharding.model_dump())
         dataset = open_dataset(shards.place)
@@ -98,6 +101,19 @@ def distillation_pipeline(
         result = PipelineResult(shards, bases, student, scores, model, entered)
         publish_pipeline(result, session)
         return result
+
+
+def of_widths(eigenbases: Eigenbases, begin_with: str) -> Eigenbases:
+    """The parameters with the widths of the student that is gone on from, "" for none, where no widths are asked for
+    and those are not the paper's."""
+    if not begin_with or eigenbases.channels is not None or eigenbases.variance is not None:
+        return eigenbases
+    spec = load_checkpoint(begin_with).metadata.spec
+    return (
+        eigenbases
+        if spec == StudentSpec.default(spec.backbone)
+        else Eigenbases(**eigenbases.model_dump() | {"channels": spec.channels})
+    )
 
 
 def run_name(backbone: str, dataset: ShardDataset) -> str:

@@ -6,13 +6,14 @@ from pathlib import Path
 import click
 
 from flows.distillation_pipeline import distillation_pipeline
-from flows.parameters import Distillation, Sharding
+from flows.parameters import Distillation, Eigenbases, Sharding
 from flows.reports import PipelineResult
 from pcakd.distillation.card import scores_table
 from pcakd.errors import UsageError
 from pcakd.files import write_atomic
 from pcakd.storage import open_storage
 from pcakd.teacher import load_teacher
+from tasks.eigenbases.command import WidthList
 
 
 @click.command()
@@ -27,6 +28,13 @@ from pcakd.teacher import load_teacher
     metavar="MODEL",
     help="Student to go on from, one for each teacher in their order.  [default: the recipe's start]",
 )
+@click.option(
+    "--channels",
+    "widths",
+    multiple=True,
+    type=WidthList(),
+    help="Widths, one list for each teacher in their order.  [default: those of --begin-with, else the paper's]",
+)
 @click.option("--steps", type=click.IntRange(1), help="Steps in all.  [default: the recipe's]")
 @click.option("--workers", type=click.IntRange(1), default=1, show_default=True, help="Processes that train together.")
 @click.option("--licence", default="", metavar="TEXT", help="What the cards say of the photos' licences.")
@@ -38,6 +46,7 @@ def main(
     judge: str,
     recipe: str,
     begun: tuple[str, ...],
+    widths: tuple[tuple[int, ...], ...],
     steps: int | None,
     workers: int,
     licence: str,
@@ -53,17 +62,20 @@ def main(
         raise UsageError(
             f"two teachers are for {max(backbones, key=backbones.count)}: a student has its backbone's name"
         )
-    if begun and len(begun) != len(teachers):
-        raise UsageError(f"--begin-with is given {len(begun)} times for {len(teachers)} teachers: once for each")
-    for teacher, begin_with in zip(teachers, begun or [""] * len(teachers), strict=True):
+    for option, given in (("--begin-with", begun), ("--channels", widths)):
+        if given and len(given) != len(teachers):
+            raise UsageError(f"{option} is given {len(given)} times for {len(teachers)} teachers: once for each")
+    nothing = [None] * len(teachers)
+    for teacher, begin_with, channels in zip(teachers, begun or nothing, widths or nothing, strict=True):
         result = distillation_pipeline(
             sharding=Sharding.model_validate({"source": photos}),
             teacher=teacher,
+            eigenbases=Eigenbases.model_validate({"channels": channels}),
             distillation=Distillation.model_validate(
                 {
                     "recipe": recipe,
                     "judge": judge,
-                    "begin_with": begin_with,
+                    "begin_with": begin_with or "",
                     "steps": steps,
                     "workers": workers,
                     "photos_licence": licence,

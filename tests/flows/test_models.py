@@ -60,24 +60,31 @@ def make_models(
     return load_checkpoint(folder / out / "mobilenet.safetensors")
 
 
-def test_of_several_teachers_each_has_a_student_to_begin_with(tmp_path):
-    with pytest.raises(UsageError, match="--begin-with is given 1 times for 2 teachers: once for each"):
+@pytest.mark.parametrize(("option", "value"), [("--begin-with", "vgg"), ("--channels", "6,8,10,12")])
+def test_of_several_teachers_each_has_a_student_to_begin_with_and_widths(option, value, tmp_path):
+    with pytest.raises(UsageError, match=f"{option} is given 1 times for 2 teachers: once for each"):
         main.main(
-            [str(tmp_path), *("--teacher", "vgg"), *("--teacher", "mobilenet"), *("--begin-with", "vgg")],
+            [str(tmp_path), *("--teacher", "vgg"), *("--teacher", "mobilenet"), *(option, value)],
             standalone_mode=False,
         )
 
 
 @pytest.mark.slow
 @pytest.mark.timeout(1800)
-def test_make_models_makes_student_and_card_and_the_same_weights_each_time(clone, assets, tmp_path):
+def test_make_models_makes_student_and_card_and_the_same_weights_each_time_and_goes_on_from_them(
+    clone, assets, tmp_path
+):
     small = parameters(assets, tmp_path, steps=8)
     recipe, photos = Path(small["distillation"]["recipe"]), tmp_path / "photos"
     recipe.write_text(recipe.read_text() + "style_photos = 1\nstyle_every = 2\nstyle_crop = 64\n")
     photos.mkdir()
     for path in sorted((assets / "photos_small").glob("*.jpg"))[:24]:
         shutil.copy(path, photos)
-    first, second = (make_models(clone, photos, recipe, small["teacher"], tmp_path / name) for name in ("one", "two"))
+    first, second = (
+        make_models(clone, photos, recipe, small["teacher"], tmp_path / name, words="--channels 6,8,10,12")
+        for name in ("one", "two")
+    )
+    assert first.metadata.spec.channels == (6, 8, 10, 12)
     for name, tensor in first.student.state_dict().items():
         assert (tensor - second.student.state_dict()[name]).abs().max() <= 1e-6, name
     card = (tmp_path / "one" / "models" / "mobilenet.md").read_text()
@@ -94,4 +101,5 @@ def test_make_models_makes_student_and_card_and_the_same_weights_each_time(clone
     model = tmp_path / "one" / "models" / "mobilenet.safetensors"
     on = make_models(clone, photos, recipe, small["teacher"], tmp_path / "one", "on", f"--begin-with {model} --steps 2")
     assert on.digest != first.digest
+    assert on.metadata.spec == first.metadata.spec
     assert f"**Begun with**: the weights of `{model}`" in (tmp_path / "one" / "on" / "mobilenet.md").read_text()
