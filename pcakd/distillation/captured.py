@@ -3,6 +3,7 @@
 import logging
 from collections import Counter
 from collections.abc import Callable
+from threading import Lock
 
 import torch
 from torch import Tensor
@@ -13,6 +14,9 @@ logger = logging.getLogger(__name__)
 
 WARM = 3
 """Steps of each kind that are taken one kernel at a time: libraries choose their algorithms, optimizers make room."""
+
+_CAPTURING = Lock()
+"""Held while a step is captured: trainings that share a process take turns at it."""
 
 Work = Callable[[Batch], dict[str, Tensor]]
 """A step, from its batch to its losses, the update of the weights included; it waits for nothing on the GPU."""
@@ -59,7 +63,10 @@ class _Captured:
     def __init__(self, work: Work, batch: Batch) -> None:
         self.batch = Batch._make(part.clone() if isinstance(part, Tensor) else part for part in batch)
         self.graph = torch.cuda.CUDAGraph()
-        with torch.cuda.graph(self.graph, capture_error_mode="thread_local"):  # another thread draws crops meanwhile
+        # A stream of its own, as libraries keep workspaces by stream, and other trainings in this process replay
+        # theirs meanwhile; another thread draws crops.
+        stream = torch.cuda.Stream()
+        with _CAPTURING, torch.cuda.graph(self.graph, stream=stream, capture_error_mode="thread_local"):
             self.losses = work(self.batch)
 
     def __call__(self, batch: Batch) -> dict[str, Tensor]:
