@@ -103,14 +103,15 @@ def decide(
         resized = content_mask.resized(*small.size)
         found = zip(content_mask.labels, resized, strict=True)
         weights = {label: weight for label, weight in found if label in regions}
+    share = how.get("balance", 1.0)  # of the way to the style that the transform goes
     with single_threaded():
         return fit_look(
             small.pixels,
             result[0].permute(1, 2, 0).cpu(),
             weights,
             small.visible,
-            aim=Aim(style.colours),
-            region_aims={label: Aim((region_styles or {})[label].colours) for label in weights},
+            aim=Aim(style.colours, share),
+            region_aims={label: Aim((region_styles or {})[label].colours, share) for label in weights},
         )
 
 

@@ -20,7 +20,8 @@ A look may be nearer to what is wanted than the student is. An `Aim` says how:
 * Flat places are drawn to less than the content's contrast, or the result's where that is less, as `CALM` says: halos
   are seen there.
 * A little of the content's luma is mixed in (`KEPT`), as far as no map of colour explains what the student did to it:
-  a small loss of style for a large gain in likeness.
+  a small loss of style for a large gain in likeness. As far as maps do explain it, content and style show the same
+  things, as if one were a grade of the other: then the whole photo's luma, too, gets the style photo's mean and spread.
 
 How the constants were found: docs/looks.md.
 """
@@ -56,12 +57,13 @@ PRIOR = 0.01
 RESTORED = 0.8
 """Share of the lost spread of luma that is given back; of chroma, all."""
 
-KEPT = 0.06
+KEPT = 0.088
 """Share of the content's luma in a look, at most."""
 
-KEPT_FROM = 0.015
-"""Share of the result's luma variance that maps leave unexplained, from which on so much is kept. Of photos graded by
-one function of colour students leave 0.005 to 0.007 unexplained, of pairs of different photos 0.05 to 0.11; medians."""
+KEPT_FROM = 0.008
+"""Share of the result's luma variance that maps leave unexplained, from which on so much is kept, and none of luma is
+the style's. Of a photo and its own grade 0.004 is left, of two parts of one photo 0.006 to 0.02, of different photos
+0.02 to 0.05; medians."""
 
 CALM = 0.75
 """Contrast that flat places are drawn to, where a style changes a photo, beside the content's, or the result's where
@@ -97,6 +99,8 @@ class Aim:
     colours: Statistics | None = None
     """Mean and covariance of the style photo's colours, [0, 1]; None where they are not known, as of styles that were
     saved before they were kept: then chroma is the student's."""
+    share: float = 1.0
+    """How far these count: 0 where nothing of the style is asked for."""
     restored: float = RESTORED
     """Share of the lost spread of luma that is given back."""
 
@@ -186,9 +190,9 @@ def solve(moments: LookMoments, aim: Aim | None = None) -> Tensor:
         plain[:, 0] *= _calm(moments)
     luma, chroma = (_solve_channels(moments, plain, *choice) for choice in zip(SPREAD_PLACE, SLOPES, strict=True))
     maps = torch.cat([luma[..., :1], chroma[..., 1:]], -1)  # (Z, Y, X, 4, 3): to luma and chroma
-    kept = 0.0 if aim is None else KEPT * min(1.0, _unexplained(maps, moments) / KEPT_FROM)
-    maps = restore_spread(maps, moments, aim or Aim())
-    maps[..., 0] = torch.lerp(maps[..., 0], (_IDENTITY @ _TO_YCC.T)[:, 0].expand_as(maps[..., 0]), kept)
+    alike = 1.0 if aim is None else _alike(maps, moments)
+    maps = restore_spread(maps, moments, aim or Aim(), alike)
+    maps[..., 0] = torch.lerp(maps[..., 0], (_IDENTITY @ _TO_YCC.T)[:, 0].expand_as(maps[..., 0]), KEPT * (1 - alike))
     maps = maps @ _TO_RGB.T
     return maps.permute(1, 2, 0, 3, 4).flatten(3).float().contiguous()
 
@@ -205,15 +209,17 @@ def _calm(moments: LookMoments) -> float:
     return 1 - (1 - CALM * min(1.0, gain)) * min(1.0, changed)
 
 
-def _unexplained(maps: Tensor, moments: LookMoments) -> float:
-    """Share of the variance of the result's luma that maps (Z, Y, X, 4, 3) to luma and chroma do not explain."""
+def _alike(maps: Tensor, moments: LookMoments) -> float:
+    """How far the style seems to show what the content shows: 1 where maps (Z, Y, X, 4, 3) to luma and chroma explain
+    all that the student did to luma, 0 where they leave `KEPT_FROM` of its variance unexplained."""
     pixels = moments.content[..., 3, 3].sum()
     luma = maps[..., 0]
     made = torch.einsum("zyxa,zyxab,zyxb->", luma, moments.content, luma) / pixels
     both = torch.einsum("zyxa,zyxa->", luma, moments.crossed @ _TO_YCC[0]) / pixels
     wanted = _TO_YCC[0] @ (moments.result / pixels) @ _TO_YCC[0]
     mean = moments.crossed.sum((0, 1, 2))[3] / pixels @ _TO_YCC[0]
-    return max(0.0, float((wanted - 2 * both + made) / (wanted - mean**2 + _FLOOR)))
+    unexplained = float((wanted - 2 * both + made) / (wanted - mean**2 + _FLOOR))
+    return 1 - min(1.0, max(0.0, unexplained) / KEPT_FROM)
 
 
 def _solve_channels(moments: LookMoments, plain: Tensor, spread: float, slope: float) -> Tensor:
@@ -230,10 +236,10 @@ def _solve_channels(moments: LookMoments, plain: Tensor, spread: float, slope: f
     return torch.linalg.solve(content + known + held, crossed + known @ prior + held @ plain)
 
 
-def restore_spread(maps: Tensor, moments: LookMoments, aim: Aim) -> Tensor:
+def restore_spread(maps: Tensor, moments: LookMoments, aim: Aim, alike: float) -> Tensor:
     """Maps (Z, Y, X, 4, 3) to luma and chroma followed by the one linear map (Monge-Kantorovich) that gives the whole
-    photo the mean of the student's result, and its covariance as far as the aim says; its chroma the mean and the
-    spread of the aim's colours."""
+    photo the mean of the student's result, and its covariance as far as the aim says; its chroma, and its luma as far
+    as content and style are `alike` (0 to 1), the mean and the spread of the aim's colours."""
     whole = moments.content.sum((0, 1, 2))
     pixels = whole[3, 3]
     mean = torch.einsum("zyxa,zyxac->c", moments.content[..., 3, :], maps) / pixels
@@ -245,9 +251,9 @@ def restore_spread(maps: Tensor, moments: LookMoments, aim: Aim) -> Tensor:
     wanted = wanted_second - torch.outer(wanted_mean, wanted_mean) + floor
     if aim.colours is not None:
         style_mean, style = _TO_YCC @ aim.colours.mean, _TO_YCC @ aim.colours.covariance @ _TO_YCC.T + floor
-        wanted_mean = torch.cat([wanted_mean[:1], style_mean[1:]])
-        grown = (style.diagonal() / wanted.diagonal()).sqrt()
-        grown[0] = 1
+        own = aim.share * torch.tensor([alike, 1.0, 1.0], dtype=torch.float64)
+        wanted_mean = torch.lerp(wanted_mean, style_mean, own)
+        grown = (style.diagonal() / wanted.diagonal()).sqrt() ** own
         wanted = grown[:, None] * wanted * grown
     keep = torch.ones(3, dtype=torch.float64)
     keep[0] = (found[0, 0] / wanted[0, 0]).sqrt() ** (1 - aim.restored)

@@ -65,6 +65,17 @@ def test_more_strength_is_farther_from_the_photo(stylizer):
     assert away[0] < away[-1]
 
 
+def test_lsft_goes_as_far_from_the_photo_as_its_balance_says(trained):
+    results = [
+        np.asarray(trained.stylize(CONTENT, STYLE, transform="lsft", balance=b, compat="released", render="look"))
+        for b in (0.0, 0.1, 0.3, 0.6)
+    ]
+    away = [float(ciede2000(result, CONTENT)) for result in results]
+    assert away == sorted(away)
+    assert np.abs(results[0].astype(int) - CONTENT).max() <= 1
+    assert away[1] < away[3] / 2
+
+
 @pytest.mark.parametrize("size", [(1, 1), (1, 300), (300, 1), (7, 9), (600, 20)])
 def test_any_size_comes_out_in_that_size(stylizer, size):
     photo = np.asarray(photograph(2, *size))

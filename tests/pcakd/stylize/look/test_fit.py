@@ -158,6 +158,15 @@ def test_an_aim_keeps_luma_where_maps_explain_nothing_and_none_where_they_explai
     assert correlation > 0.4
 
 
+def test_luma_is_that_of_an_aims_colours_where_maps_explain_all_and_the_results_where_they_do_not():
+    duller, elsewhere = (0.8 * PHOTO + 20).astype(np.uint8), np.asarray(photograph(3, 192, 256))
+    style = (0.6 * PHOTO + 60).astype(np.uint8)
+    colours = style_colours(Small.of(Photo(rgb=style)))
+    alike, unlike = (luma(aimed(PHOTO, result, colours)).mean() for result in (duller, elsewhere))
+    assert alike == pytest.approx(luma(style).mean(), abs=1.5)
+    assert unlike == pytest.approx((1 - KEPT) * luma(elsewhere).mean() + KEPT * luma(PHOTO).mean(), abs=1.5)
+
+
 def test_where_a_style_has_less_contrast_flat_places_get_less_still():
     noise = np.random.default_rng(0).normal(0, 3, (192, 128, 3))
     photo = PHOTO.copy()
