@@ -57,10 +57,10 @@ PRIOR = 0.01
 RESTORED = 0.8
 """Share of the lost spread of luma that is given back; of chroma, all."""
 
-KEPT = 0.088
+KEPT = 0.082
 """Share of the content's luma in a look, at most."""
 
-KEPT_FROM = 0.008
+KEPT_FROM = 0.0065
 """Share of the result's luma variance that maps leave unexplained, from which on so much is kept, and none of luma is
 the style's. Of a photo and its own grade 0.004 is left, of two parts of one photo 0.006 to 0.02, of different photos
 0.02 to 0.05; medians."""
