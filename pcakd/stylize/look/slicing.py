@@ -36,22 +36,24 @@ class Slicer:
     grid:     float32 (Y, X, Z, 12), each side 2 or more.
     size:     (height, width) of the whole photo.
     grade:    mixed into the result by its weight, `strength` being its own.
+    lone:     of rows and columns, whether their nodes are one node twice: then nothing depends on them, to the bit.
     """
 
     grid: Tensor
     size: tuple[int, int]
     grade: MatchedGrade = NO_GRADE
     strength: float = 1.0
+    lone: tuple[bool, bool] = (False, False)
 
     @cached_property
     def rows(self) -> tuple[np.ndarray, np.ndarray]:
         """Cell (int32) and share (float32) of every row."""
-        return _places(self.size[0], self.grid.shape[0])
+        return _places(self.size[0], self.grid.shape[0], self.lone[0])
 
     @cached_property
     def columns(self) -> tuple[np.ndarray, np.ndarray]:
         """Cell and share of every column."""
-        return _places(self.size[1], self.grid.shape[1])
+        return _places(self.size[1], self.grid.shape[1], self.lone[1])
 
     @cached_property
     def tone(self) -> np.ndarray:
@@ -170,8 +172,11 @@ def _scale(pixels: np.ndarray, out: np.ndarray) -> tuple[np.float32, np.float32,
     return np.float32(1 / peak_of(pixels)), np.float32(peak_of(out)), np.float32(half)
 
 
-def _places(pixels: int, nodes: int) -> tuple[np.ndarray, np.ndarray]:
-    """For each of so many pixels in a row the node before its centre, and its share of the way to the next."""
+def _places(pixels: int, nodes: int, lone: bool) -> tuple[np.ndarray, np.ndarray]:
+    """For each of so many pixels in a row the node before its centre, and its share of the way to the next; lone: of
+    the way to the same node, which is none, as shares that sum to 1 but for rounding would tell places apart."""
+    if lone:
+        return np.zeros(pixels, np.int32), np.zeros(pixels, np.float32)
     place = (np.arange(pixels) + 0.5) / pixels * (nodes - 1)
     node = np.minimum(place.astype(np.int32), nodes - 2)
     return node, (place - node).astype(np.float32)

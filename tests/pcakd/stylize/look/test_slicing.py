@@ -124,3 +124,16 @@ def test_one_function_of_colour_gives_a_colour_the_same_everywhere():
     pixels = np.tile(some_pixels(5, 5, np.uint8), (3, 4, 1))
     result = look.apply(pixels)
     assert np.array_equal(result, np.tile(result[:5, :5], (3, 4, 1)))
+
+
+@pytest.mark.parametrize("kernel", [False, True])
+@given(seed=st.integers(0, 1 << 32), height=SIDES, width=SIDES)
+@settings(max_examples=25, deadline=None)
+def test_where_place_is_not_known_equal_colours_become_equal_colours_to_the_bit(kernel, seed, height, width):
+    colours = some_pixels(1, 8, np.float32, seed)[0]
+    numbers = np.random.default_rng(seed).integers(0, 8, (height, width))
+    look = Look(some_grid(seed, (1, 1, 5)))
+    slicer = look._slicer(look.grid, (height, width))
+    result = sliced(slicer, colours[numbers], compiled=kernel)
+    for number in range(8):
+        assert len(np.unique(result[numbers == number], axis=0)) <= 1
