@@ -4,10 +4,8 @@ VENV ?= .venv
 BIN := $(VENV)/bin
 UV_VERSION := 0.13.9
 STAMP := $(VENV)/.installed
-# Fast tests share nothing but the machine. Slow ones start servers and clusters and wait for them half of the time: two
-# workers use that, more would be in each other's way.
+# Fast tests share nothing but the machine; slow ones start servers and clusters, and would be in each other's way.
 FAST := -n logical --maxprocesses 4 --dist loadfile
-SLOW := -n 2 --dist loadfile
 
 export RAY_USAGE_STATS_ENABLED := 0
 export DO_NOT_TRACK := 1
@@ -71,7 +69,7 @@ test-assets: $(STAMP)  ## Fetch what tests need and the project does not ship: r
 
 test: $(STAMP) test-deps  ## Run all tests, fast ones first
 	$(BIN)/python -m pytest -m "not slow" -q $(FAST)
-	$(BIN)/python -m pytest -m slow -q $(SLOW) --durations=20
+	$(BIN)/python -m pytest -m slow --durations=20
 
 test-fast: $(STAMP)  ## Run the fast tests (under 2 minutes)
 	$(BIN)/python -m pytest -m "not slow" $(FAST)
