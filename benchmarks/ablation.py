@@ -1,10 +1,11 @@
 """What each part of a recipe is worth: the same steps with one thing changed at a time.
 
     python -m benchmarks.ablation PHOTOS HELD_OUT TEACHER_FILE [--judge FILE] [--steps 400] [--only NAME …] [--list]
-    python -m benchmarks.ablation … --recipe mobilenet-gpu --device cuda --at-once 6 --steps 1000
+    python -m benchmarks.ablation … --recipe mobilenet-gpu --device cuda --at-once 5 --steps 1000
 
-Trains the built-in recipe of the teacher's backbone, all block pairs together, then once for each variant, with the
-same photos, crops and number of steps; schedules end with the run. Measured on photos of HELD_OUT:
+Trains the built-in recipe of the teacher's backbone, or the one that --recipe names, all block pairs together, then
+once for each variant, with the same photos, crops and number of steps; schedules end with the run. Measured on photos
+of HELD_OUT:
 
 reconstruction  PSNR through encoder and decoder, dB
 graded          PSNR of transfers to a photo's own grade, dB
@@ -201,7 +202,7 @@ def main() -> None:
     parser.add_argument("--steps", type=int, default=400)
     parser.add_argument("--pairs", type=int, default=12)
     parser.add_argument("--device", type=torch.device, default=torch.device("cpu"))
-    parser.add_argument("--at-once", type=int, default=1, help="variants that train at the same time; 6 fill a GPU")
+    parser.add_argument("--at-once", type=int, default=1, help="variants that train at the same time; 5 on an H200")
     parser.add_argument("--only", action="append", help="name of a variant; again for more")
     parser.add_argument("--list", action="store_true", help="show the variants' names and end")
     args = parser.parse_args()

@@ -104,16 +104,17 @@ def distillation_pipeline(
 
 
 def of_widths(eigenbases: Eigenbases, begin_with: str) -> Eigenbases:
-    """The parameters with the widths of the student that is gone on from, "" for none, where no widths are asked for
-    and those are not the paper's."""
+    """The parameters with the widths of the student that is gone on from, "" for none, where no widths are asked for.
+
+    The paper's widths are left unsaid, as ever: a stage's identity is made of its parameters, and what is there of
+    earlier runs is to be found again.
+    """
     if not begin_with or eigenbases.channels is not None or eigenbases.variance is not None:
         return eigenbases
     spec = load_checkpoint(begin_with).metadata.spec
-    return (
-        eigenbases
-        if spec == StudentSpec.default(spec.backbone)
-        else Eigenbases(**eigenbases.model_dump() | {"channels": spec.channels})
-    )
+    if spec == StudentSpec.default(spec.backbone):
+        return eigenbases
+    return Eigenbases(**eigenbases.model_dump() | {"channels": spec.channels})
 
 
 def run_name(backbone: str, dataset: ShardDataset) -> str:

@@ -26,8 +26,8 @@ class DistillConfig:
     """Name or file of the network in whose features styles are compared, where the recipe has style_photos; not given:
     the teacher."""
     begin_with: str = ""
-    """Student to go on from: a checkpoint, a built-in name or models:/NAME@ALIAS, of the same widths as the eigenbases;
-    not given: the start that the recipe names."""
+    """Student to go on from: a checkpoint, a built-in name or models:/NAME@ALIAS, of the same widths as the eigenbases
+    (the pipeline, told no widths, takes its); not given: the start that the recipe names."""
     held_out: str | None = None
     """Photos to validate on; not given: the shards' val split."""
     steps: Annotated[int | None, Bounds(1)] = None

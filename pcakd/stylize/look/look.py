@@ -134,10 +134,7 @@ class Look:
 
     def _slicer(self, grid: Tensor, size: tuple[int, int]) -> Slicer:
         maps = torch.lerp(identity_grid(grid.shape[2]), grid, self.strength) if self.strength < 1 else grid
-        # The slicer goes between two nodes; one alone is both.
-        down, across, levels = (side == 1 for side in maps.shape[:3])
-        maps = maps.repeat(1 + down, 1 + across, 1 + levels, 1).contiguous()
-        return Slicer(maps, size, self.grade, self.strength, (down, across))
+        return Slicer(maps, size, self.grade, self.strength)
 
 
 def identity_grid(nodes: int = NODES) -> Tensor:

@@ -33,27 +33,31 @@ STRIP_PIXELS = 1 << 16
 class Slicer:
     """A grid and a grade on top, ready for photos of one size.
 
-    grid:     float32 (Y, X, Z, 12), each side 2 or more.
+    grid:     float32 (Y, X, Z, 12); along a side of one node nothing changes, to the bit.
     size:     (height, width) of the whole photo.
     grade:    mixed into the result by its weight, `strength` being its own.
-    lone:     of rows and columns, whether their nodes are one node twice: then nothing depends on them, to the bit.
     """
 
     grid: Tensor
     size: tuple[int, int]
     grade: MatchedGrade = NO_GRADE
     strength: float = 1.0
-    lone: tuple[bool, bool] = (False, False)
+
+    @cached_property
+    def nodes(self) -> Tensor:
+        """The grid with two nodes or more a side, as a pixel goes between two: one alone is both."""
+        down, across, levels = (side == 1 for side in self.grid.shape[:3])
+        return self.grid.repeat(1 + down, 1 + across, 1 + levels, 1).contiguous()
 
     @cached_property
     def rows(self) -> tuple[np.ndarray, np.ndarray]:
         """Cell (int32) and share (float32) of every row."""
-        return _places(self.size[0], self.grid.shape[0], self.lone[0])
+        return _places(self.size[0], self.grid.shape[0])
 
     @cached_property
     def columns(self) -> tuple[np.ndarray, np.ndarray]:
         """Cell and share of every column."""
-        return _places(self.size[1], self.grid.shape[1], self.lone[1])
+        return _places(self.size[1], self.grid.shape[1])
 
     @cached_property
     def tone(self) -> np.ndarray:
@@ -88,7 +92,7 @@ class Slicer:
         weight, strength = np.float32(self.grade.weight), np.float32(self.strength)
         places = (self.rows, self.columns)
         slice_rows(
-            self.grid.numpy(),
+            self.nodes.numpy(),
             pixels,
             out,
             first,
@@ -102,12 +106,12 @@ class Slicer:
 
     def _by_tensors(self, pixels: np.ndarray, out: np.ndarray, first: int, device: torch.device) -> None:
         height, width = pixels.shape[:2]
-        _, across, levels, _ = self.grid.shape
+        _, across, levels, _ = self.nodes.shape
         (upper, down), (left, right) = (
             [torch.from_numpy(part).to(device) for part in places] for places in (self.rows, self.columns)
         )
         tone, (into, back, half) = self.tone.tolist(), [float(value) for value in _scale(pixels, out)]
-        grid = self.grid.to(device)
+        grid = self.nodes.to(device)
         y, fy = upper[first : first + height].long(), down[first : first + height]
         table = grid[y] + fy[:, None, None, None] * (grid[y + 1] - grid[y])
         table = table.reshape(-1, 12)  # row by row: (height·X·Z, 12)
@@ -172,11 +176,8 @@ def _scale(pixels: np.ndarray, out: np.ndarray) -> tuple[np.float32, np.float32,
     return np.float32(1 / peak_of(pixels)), np.float32(peak_of(out)), np.float32(half)
 
 
-def _places(pixels: int, nodes: int, lone: bool) -> tuple[np.ndarray, np.ndarray]:
-    """For each of so many pixels in a row the node before its centre, and its share of the way to the next; lone: of
-    the way to the same node, which is none, as shares that sum to 1 but for rounding would tell places apart."""
-    if lone:
-        return np.zeros(pixels, np.int32), np.zeros(pixels, np.float32)
+def _places(pixels: int, nodes: int) -> tuple[np.ndarray, np.ndarray]:
+    """For each of so many pixels in a row the node before its centre, and its share of the way to the next."""
     place = (np.arange(pixels) + 0.5) / pixels * (nodes - 1)
-    node = np.minimum(place.astype(np.int32), nodes - 2)
+    node = np.minimum(place.astype(np.int32), max(nodes - 2, 0))
     return node, (place - node).astype(np.float32)
