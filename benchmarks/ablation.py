@@ -30,6 +30,7 @@ import torch
 from torch import Tensor
 
 from benchmarks.fitted import summed
+from pcakd.cli.progress import progress
 from pcakd.distillation import Cached, FolderPhotos, Trainer, load_recipe
 from pcakd.distillation.data import PhotoSet
 from pcakd.distillation.differentiable import guided, luminance_ssim, style_loss
@@ -136,6 +137,8 @@ class Trial:
     held_out: PhotoSet
     pairs: Pairs
     device: torch.device
+    advance: Callable[[int], None] = lambda steps: None
+    """Hears of steps as they are done, of all variants together."""
 
     def row(self, variant: Variant) -> str:
         """Train one variant; its row of the table."""
@@ -161,7 +164,7 @@ class Trial:
         teacher, judge = deepcopy(self.teacher), deepcopy(self.judge)
         bases = fit(self.moments, Widths(channels=channels))
         trainer = Trainer(recipe, teacher, bases, self.photos, self.held_out, judge=judge, device=self.device)
-        trainer.run()
+        trainer.run(on_step=lambda report: self.advance(1))
         return trainer
 
 
@@ -215,6 +218,7 @@ def main() -> None:
     judge = load_teacher(args.judge) if args.judge else teacher
     backbone = teacher.info.backbone
     base = load_recipe(args.recipe or backbone)
+    chosen = [variant for variant in VARIANTS if not args.only or variant.name in args.only]
     trial = Trial(
         base=replace(base, joint_steps=args.steps, validate_every=args.steps, ema=0.98),
         channels=DEFAULT_CHANNELS[backbone],
@@ -230,9 +234,9 @@ def main() -> None:
     print(f"{backbone}, recipe {args.recipe or backbone}, {args.steps} steps")
     print("| variant | reconstruction | graded | unexplained | SSIM | Gram | weights |")
     print("| --- | ---: | ---: | --- | ---: | ---: | ---: |")
-    chosen = [variant for variant in VARIANTS if not args.only or variant.name in args.only]
-    for row in rows(trial, chosen, args.at_once):
-        print(row, flush=True)
+    with progress("steps", len(chosen) * args.steps) as advance:
+        for row in rows(replace(trial, advance=advance), chosen, args.at_once):
+            print(row, flush=True)
 
 
 if __name__ == "__main__":

@@ -35,7 +35,9 @@ CHOSEN = [variant for variant in VARIANTS if variant.name in ("the recipe", "hal
 def test_variants_trained_at_once_come_out_as_one_by_one(trial):
     assert len(CHOSEN) == 3
     alone = [trial.row(variant) for variant in CHOSEN]
-    assert sorted(rows(trial, CHOSEN, at_once=3)) == sorted(alone)
+    steps: list[int] = []
+    assert sorted(rows(replace(trial, advance=steps.append), CHOSEN, at_once=3)) == sorted(alone)
+    assert sum(steps) == 3 * trial.steps
     assert len({row.split("|", 2)[2] for row in alone}) == 3  # each did change something
 
 
