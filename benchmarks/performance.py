@@ -218,8 +218,8 @@ def main() -> None:
 
     import torch
 
+    from pcakd.bfloat16 import fast_bfloat16
     from pcakd.stylize.engine.memory import keep_freed_memory
-    from pcakd.stylize.engine.precision import fast_bfloat16
     from pcakd.stylize.stylizer import Stylizer
 
     allocator = "glibc keeping freed memory" if keep_freed_memory() else "as the environment sets it"

@@ -22,6 +22,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
+from pcakd.bfloat16 import fast_bfloat16
 from pcakd.distillation.colouring import colourings, match_statistics
 from pcakd.distillation.differentiable import guided, luminance_ssim, style_loss
 from pcakd.distillation.recipe import Recipe
@@ -53,6 +54,9 @@ class Passed(NamedTuple):
     picture: Tensor  # N×3×S×S, at least fp32, unclipped
 
 
+_CPU = torch.device("cpu")
+
+
 class Objective(nn.Module):
     """A student in training and the teacher that it is held against.
 
@@ -69,15 +73,18 @@ class Objective(nn.Module):
         bases: Sequence[Tensor],
         recipe: Recipe,
         judge: Teacher | None = None,
+        device: torch.device = _CPU,
     ) -> None:
-        """judge: the network in whose features styles are compared; None: the teacher."""
+        """judge: the network in whose features styles are compared; None: the teacher. device: that it trains on."""
         super().__init__()
         self.student = student
         self.recipe = recipe
         # In a tuple: the teacher is neither trained, nor saved, nor moved with the objective.
         self._teacher = (teacher.eval(),)
         judge = (judge or teacher).eval()
-        if recipe.style_photos and recipe.precision == "bf16":
+        self.bf16 = recipe.precision == "bf16" and fast_bfloat16(device)
+        """Whether convolutions are multiplied in bfloat16: where nothing does so fast, they take ten times as long."""
+        if recipe.style_photos and self.bf16:
             # A copy, as autocast would convert the frozen weights again in every step.
             judge = deepcopy(judge).to(torch.bfloat16).to(memory_format=torch.channels_last)
         self._judge = (judge,)
@@ -135,7 +142,7 @@ class Objective(nn.Module):
         looks = graded if looks is None else looks
         if contents is None or styles is None or top < LEVELS - 1:
             contents = styles = photos[:0]
-        with torch.autocast(photos.device.type, torch.bfloat16, enabled=recipe.precision == "bf16"):
+        with torch.autocast(photos.device.type, torch.bfloat16, enabled=self.bf16):
             if contents.shape[2:] == photos.shape[2:]:
                 # Both in one pass: what a step costs on a GPU is the number of its kernels.
                 passed = self._through(torch.cat([photos, contents]), torch.cat([looks, styles]), clean, top)
@@ -215,7 +222,7 @@ class Objective(nn.Module):
         return style_loss(self._judged(result.clamp(0, 1)), wanted)
 
     def _judged(self, photos: Tensor) -> list[Tensor]:
-        dtype = torch.bfloat16 if self.recipe.precision == "bf16" else photos.dtype
+        dtype = torch.bfloat16 if self.bf16 else photos.dtype
         return self._judge[0].features(photos.to(dtype).contiguous(memory_format=torch.channels_last))
 
     def _distill(self, photos: Tensor, features: list[Tensor]) -> Tensor:

@@ -78,7 +78,8 @@ class Recipe:
     ema: Annotated[float, Bounds(0, 1)] = 0.998
     """Decay a step of the weights' moving average, which is what is validated and saved; 0: none."""
     precision: Literal["bf16", "fp32"] = "bf16"
-    """Precision of convolutions; losses, covariances and weights are always fp32."""
+    """Precision of convolutions; losses, covariances and weights are always fp32. bf16 counts where the processor
+    multiplies it fast: elsewhere, as on CPUs without avx512_bf16 or amx_bf16, training is in fp32."""
 
     distill: Annotated[float, Bounds(0)] = 1.0
     """Weight of the distillation loss: student features against the teacher's in k coordinates, each centred photo

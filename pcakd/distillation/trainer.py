@@ -107,7 +107,8 @@ class Trainer:
         teacher = teacher.to(self.device)
         self.validation = Validation(held_out, teacher, bases, recipe) if held_out is not None else None
         judge = judge.to(self.device) if judge is not None else None
-        self.objective = Objective(Student(self.spec), teacher, bases.bases, recipe, judge).to(self.device)
+        self.objective = Objective(Student(self.spec), teacher, bases.bases, recipe, judge, self.device)
+        self.objective.to(self.device)
         self.step = 0
         self.history: list[dict[str, Any]] = []
         self.average: dict[str, Tensor] = {}

@@ -64,7 +64,8 @@ class ModelChoice:
     model: str = "vgg"
     """Built-in name (vgg, mobilenet), checkpoint file, or models:/NAME@ALIAS."""
     precision: Precision = "auto"
-    """Of convolutions. fp32: exact; bf16: fastest; auto: bf16 where it hardly shows (docs/performance.md)."""
+    """Of convolutions. fp32: exact; bf16: fastest where the processor has it, slow elsewhere; auto: bf16 where it is
+    fast and hardly shows (docs/performance.md)."""
 
     def __post_init__(self) -> None:
         check_fields(self)

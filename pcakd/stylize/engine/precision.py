@@ -16,6 +16,7 @@ from typing import Literal
 
 import torch
 
+from pcakd.bfloat16 import fast_bfloat16
 from pcakd.student.network import Backbone
 
 Precision = Literal["auto", "fp32", "bf16"]
@@ -45,14 +46,6 @@ def precisions(precision: Precision, device: torch.device, backbone: Backbone) -
         return _BF16
     # MobileNet's inner blocks are too small a part of its time to win anything.
     return _MIXED if backbone == "vgg" and fast_bfloat16(device) else _FP32
-
-
-def fast_bfloat16(device: torch.device) -> bool:
-    """Whether the device has instructions for bfloat16 products; without them it is slower than float32."""
-    if device.type == "cuda":
-        return torch.cuda.is_bf16_supported(including_emulation=False)
-    capabilities = torch.cpu.get_capabilities()
-    return bool(capabilities.get("avx512_bf16") or capabilities.get("amx_bf16"))
 
 
 @contextmanager

@@ -86,3 +86,22 @@ def test_without_such_photos_a_step_is_what_it_always_was():
     drawn = Batches(parts.recipe(graded_photos=3), data, Workers(), cpu)
     assert drawn[1].looks is None
     assert torch.equal(drawn.draw(1).photos, drawn.crops.batch8(1, range(4), 4))
+
+
+@torch.no_grad()
+@pytest.mark.parametrize(("fast", "dtype"), [(True, torch.bfloat16), (False, torch.float32)])
+def test_bf16_counts_where_the_processor_multiplies_it(monkeypatch, fast, dtype):
+    monkeypatch.setattr("pcakd.distillation.objective.fast_bfloat16", lambda device: fast)
+    teacher = parts.teacher()
+    student = Student(StudentSpec(backbone="vgg", channels=parts.CHANNELS))
+    bases = parts.bases(teacher, parts.photos()).bases
+    objective = Objective(student, teacher, bases, parts.recipe(style_photos=2, precision="bf16"))
+    made: set[torch.dtype] = set()
+    for network in (objective.student, objective._judge[0]):
+        for layer in network.modules():
+            if isinstance(layer, torch.nn.Conv2d):
+                layer.register_forward_hook(lambda layer, x, result: made.add(result.dtype))
+    contents, styles = pictures(2), pictures(3)[1:]
+    losses = objective(batch(contents=contents, styles=styles, pairs=2))
+    assert made == {dtype}
+    assert all(loss.dtype == torch.float32 and torch.isfinite(loss) for loss in losses.values())
