@@ -4,6 +4,7 @@ import base64
 import functools
 import itertools
 import json
+import os
 import shutil
 import signal
 import subprocess
@@ -113,6 +114,7 @@ def browser() -> Iterator[Browser]:
             ],
             stdout=subprocess.DEVNULL,
             stderr=subprocess.DEVNULL,
+            env=os.environ | {"TMPDIR": profile},  # what it leaves when it is killed goes with the profile
             start_new_session=True,
         )  # fmt: skip
         try:
