@@ -71,7 +71,7 @@ test: $(STAMP) test-deps  ## Run all tests, fast ones first
 	$(BIN)/python -m pytest -m "not slow" -q $(FAST)
 	$(BIN)/python -m pytest -m slow --durations=20
 
-test-fast: $(STAMP)  ## Run the fast tests (under 2 minutes)
+test-fast: $(STAMP)  ## Run the fast tests (about 4 minutes on 2 cores)
 	$(BIN)/python -m pytest -m "not slow" $(FAST)
 
 test-pythons: $(STAMP)  ## Install the wheel under every Python here, with each extra, and run it (fetches gigabytes)
