@@ -33,7 +33,8 @@ def open_display(label: str = "") -> Iterator[Display]:
     from rich.progress import BarColumn, Progress, TextColumn
 
     columns = (TextColumn("{task.description}"), BarColumn(), TextColumn("{task.fields[words]}"))
-    with Progress(*columns, console=Console(stderr=True)) as bar:
+    # What is printed meanwhile stands above the bar, but output that goes elsewhere must arrive there.
+    with Progress(*columns, console=Console(stderr=True), redirect_stdout=sys.stdout.isatty()) as bar:
         yield _Bar(bar, label)
 
 

@@ -83,7 +83,7 @@ class Objective(nn.Module):
         self._teacher = (teacher.eval(),)
         judge = (judge or teacher).eval()
         self.bf16 = recipe.precision == "bf16" and fast_bfloat16(device)
-        """Whether convolutions are multiplied in bfloat16: where nothing does so fast, they take ten times as long."""
+        """Whether convolutions are multiplied in bfloat16: where no instruction does, they take ten times as long."""
         if recipe.style_photos and self.bf16:
             # A copy, as autocast would convert the frozen weights again in every step.
             judge = deepcopy(judge).to(torch.bfloat16).to(memory_format=torch.channels_last)

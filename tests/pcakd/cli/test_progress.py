@@ -1,3 +1,8 @@
+import os
+import pty
+import subprocess
+import sys
+
 import pytest
 
 from pcakd.cli import progress as module
@@ -21,3 +26,23 @@ def test_off_a_terminal_a_line_comes_every_so_many_seconds(every, lines, monkeyp
     shown = capsys.readouterr().err.splitlines()
     assert len(shown) == lines
     assert not lines or (shown[0], shown[-1].split(",")[0]) == ("0 of 2 pairs", "2 of 2 pairs")
+
+
+def test_what_a_command_prints_under_a_bar_goes_where_its_output_goes():
+    script = (
+        "from pcakd.cli.progress import progress\n"
+        "with progress('photos', 2) as advance:\n"
+        "    print('one.jpg', flush=True)\n"
+        "    advance(2)\n"
+    )
+    terminal, other_end = pty.openpty()
+    process = subprocess.Popen(
+        [sys.executable, "-c", script], stdout=subprocess.PIPE, stderr=other_end, env=os.environ | {"TERM": "xterm"}
+    )
+    os.close(other_end)
+    out, _ = process.communicate(timeout=60)
+    shown = os.read(terminal, 1 << 16)
+    os.close(terminal)
+    assert out.decode() == "one.jpg\n"
+    assert "2 of 2 photos" in shown.decode()
+    assert "one.jpg" not in shown.decode()
