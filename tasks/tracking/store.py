@@ -9,8 +9,6 @@ from typing import Any
 from tasks.settings import quiet_environment
 
 _preparing = threading.Lock()
-
-
 _loading = threading.Lock()
 
 
@@ -24,34 +22,42 @@ def load_mlflow() -> None:
 
 
 def client_for(tracking_uri: str) -> Any:
-    """An `MlflowClient` for tracking and registry at this address."""
+    """An `MlflowClient` for tracking and registry at this address. A SQLite store that is not there yet is made."""
     load_mlflow()
     from mlflow import MlflowClient
 
+    database = sqlite_file(tracking_uri)
+    if database is not None:
+        _make_once(database)
     return MlflowClient(tracking_uri=tracking_uri, registry_uri=tracking_uri)
 
 
 def prepare_store(tracking_uri: str, experiment: str) -> str:
     """Make sure that the store and the experiment are there; the experiment's id.
 
-    A SQLite store gets its artifacts in the folder beside the file, by an explicit address.
     Raises what MLflow raises where the store cannot be reached.
     """
-    load_mlflow()
-    database = sqlite_file(tracking_uri)
-    if database is None:
-        return _experiment_id(tracking_uri, experiment, None)
+    client, database = client_for(tracking_uri), sqlite_file(tracking_uri)
+    return _experiment_id(client, experiment, None if database is None else _artifacts(database))
+
+
+def _make_once(database: Path) -> None:
+    """Two that create MLflow's tables at once, be they threads or processes, trip over each other: one does."""
+    if database.exists():  # whole: it comes into place at once
+        return
     database.parent.mkdir(parents=True, exist_ok=True)
     with _preparing, (database.parent / f".{database.name}.lock").open("w") as lock:
-        # Two processes that create the tables at once trip over each other.
         fcntl.flock(lock, fcntl.LOCK_EX)
-        artifacts = (database.parent / "artifacts").as_uri()
         if not database.exists():
-            _create_database(database, artifacts)
-        return _experiment_id(tracking_uri, experiment, artifacts)
+            _create_database(database)
 
 
-def _create_database(database: Path, artifacts: str) -> None:
+def _artifacts(database: Path) -> str:
+    """A SQLite store's artifacts lie in the folder beside the file; MLflow would take the working folder."""
+    return (database.parent / "artifacts").as_uri()
+
+
+def _create_database(database: Path) -> None:
     """Make MLflow's tables under another name first: SQLite's schema changes are not undone when a process is
     killed between two of them, and MLflow cannot go on from a half-made schema."""
     from mlflow.store.tracking.sqlalchemy_store import SqlAlchemyStore
@@ -59,12 +65,11 @@ def _create_database(database: Path, artifacts: str) -> None:
     for leftover in database.parent.glob(f".{database.name}.new*"):
         leftover.unlink()
     fresh = database.with_name(f".{database.name}.new")
-    SqlAlchemyStore(f"sqlite:///{fresh}", artifacts).engine.dispose()
+    SqlAlchemyStore(f"sqlite:///{fresh}", _artifacts(database)).engine.dispose()
     os.replace(fresh, database)
 
 
-def _experiment_id(tracking_uri: str, name: str, location: str | None) -> str:
-    client = client_for(tracking_uri)
+def _experiment_id(client: Any, name: str, location: str | None) -> str:
     from mlflow.exceptions import MlflowException
 
     if (found := client.get_experiment_by_name(name)) is not None:

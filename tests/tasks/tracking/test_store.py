@@ -32,12 +32,13 @@ TWO_THREADS = """
 import threading
 from pathlib import Path
 from tasks.registry.champion import incumbents_of
+from tasks.registry.show import models
 from tasks.settings import Settings, embedded_uri
 from tasks.tracking.store import prepare_store
 
 folder = Path({folder!r})
 settings = Settings(home=folder, workspace=str(folder), tracking_uri=embedded_uri(folder), experiment="x")
-calls = [lambda: prepare_store(settings.tracking_uri, "x"), lambda: incumbents_of("vgg", settings=settings)]
+calls = [lambda: prepare_store(settings.tracking_uri, "x"), lambda: {stage}]
 threads = [threading.Thread(target=call) for call in calls]
 for thread in threads:
     thread.start()
@@ -46,7 +47,8 @@ for thread in threads:
 """
 
 
-def test_a_sender_and_a_stage_that_need_mlflow_first_at_once_do_not_trip_over_each_other(tmp_path):
-    code = TWO_THREADS.format(folder=str(tmp_path))
+@pytest.mark.parametrize("stage", ['incumbents_of("vgg", settings=settings)', "models(settings)"])
+def test_a_sender_and_a_stage_that_need_mlflow_first_at_once_do_not_trip_over_each_other(tmp_path, stage):
+    code = TWO_THREADS.format(folder=str(tmp_path), stage=stage)
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, timeout=300)
     assert "Exception in thread" not in done.stderr, done.stderr[-2000:]
