@@ -25,7 +25,7 @@ from torch.nn import functional as F
 from pcakd.student.network import Student
 from pcakd.stylize.cells import Cells
 from pcakd.stylize.engine import EngineSettings, encode_features
-from pcakd.stylize.strips import cut, map_strips, single_threaded
+from pcakd.stylize.strips import cut, map_strips, single_threaded, strips_alone
 from pcakd.stylize.transforms import monge_kantorovich
 
 SIDE = 384
@@ -162,6 +162,7 @@ def _cell_means(x: Tensor, size: tuple[int, int]) -> Tensor:
     return F.adaptive_avg_pool2d(x.float(), size)[0].flatten(1).T.contiguous().cpu()
 
 
+@strips_alone()
 def match_grade(
     student: Student,
     content: Tensor,

@@ -7,6 +7,7 @@ machine costs more than the operator itself.
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
+from contextvars import ContextVar
 from functools import lru_cache
 from itertools import pairwise
 from typing import TypeVar
@@ -14,7 +15,9 @@ from typing import TypeVar
 import torch
 
 T = TypeVar("T")
+U = TypeVar("U")
 Strip = tuple[int, int]
+_at_once: ContextVar[int] = ContextVar("strips at once", default=0)
 
 
 def cut(height: int, rows: int, *, least: int = 1) -> list[Strip]:
@@ -24,9 +27,14 @@ def cut(height: int, rows: int, *, least: int = 1) -> list[Strip]:
     return list(pairwise(bounds))
 
 
+def strips_at_once() -> int:
+    """Strips that are computed at a time on a CPU: as many as operators may use threads, but for `strips_alone`."""
+    return _at_once.get() or torch.get_num_threads()
+
+
 def map_strips(function: Callable[[int, int], T], strips: Sequence[Strip], device: torch.device) -> list[T]:
-    """function(start, stop) of every strip, in order; in parallel on a CPU, as wide as `torch.get_num_threads`."""
-    threads = torch.get_num_threads() if device.type == "cpu" else 1
+    """function(start, stop) of every strip, in order; on a CPU `strips_at_once` of them in parallel."""
+    threads = strips_at_once() if device.type == "cpu" else 1
     if threads == 1 or len(strips) == 1:
         return [function(*strip) for strip in strips]
 
@@ -38,7 +46,19 @@ def map_strips(function: Callable[[int, int], T], strips: Sequence[Strip], devic
         return list(_pool(threads).map(run, strips))
 
 
-@lru_cache(maxsize=1)
+def with_beside(first: Callable[[], T], small: Callable[[], U], device: torch.device) -> tuple[T, U]:
+    """first() and small(); on a CPU side by side, the small one on one thread and the first on the others. Both mind
+    gradients themselves: inference mode belongs to the thread."""
+    threads = strips_at_once() if device.type == "cpu" else 1
+    if threads == 1:
+        return first(), small()
+    beside = ThreadPoolExecutor(1, "pcakd-beside", initializer=torch.set_num_threads, initargs=(1,))
+    with strips_alone(threads - 1), beside:
+        other = beside.submit(small)
+        return first(), other.result()
+
+
+@lru_cache(maxsize=2)
 def _pool(threads: int) -> ThreadPoolExecutor:
     return ThreadPoolExecutor(threads, "pcakd-strip", initializer=torch.set_num_threads, initargs=(1,))
 
@@ -55,3 +75,16 @@ def single_threaded() -> Iterator[None]:
         yield
     finally:
         torch.set_num_threads(threads)
+
+
+@contextmanager
+def strips_alone(threads: int = 0) -> Iterator[None]:
+    """In here only strips are computed side by side, so many (0: as many as before) at a time; operators use one
+    thread. For small photos: what operators win by more threads is lost again, for these wait by spinning, on the
+    cores that the next strips need."""
+    before = _at_once.set(threads or strips_at_once())
+    try:
+        with single_threaded():
+            yield
+    finally:
+        _at_once.reset(before)

@@ -40,6 +40,7 @@ from pcakd.stylize.matched_grade import (
 )
 from pcakd.stylize.options import Device, Render, StylizeOptions
 from pcakd.stylize.smoothing import smooth_pixels
+from pcakd.stylize.strips import with_beside
 from pcakd.stylize.style import Style, mix_styles
 from pcakd.stylize.transforms import Statistics
 from pcakd.video.options import VideoOptions, need_video
@@ -368,8 +369,8 @@ class Stylizer:
         if render == "full":
             return Style(levels, self.digest, cells=self._cells(photo))
         small = Small.of(photo)
-        statistics, colours = self._small_statistics(small), style_colours(small)
-        return Style(levels, self.digest, cells=self._cells(photo), small=statistics, colours=colours)
+        statistics, cells = with_beside(lambda: self._small_statistics(small), lambda: self._cells(photo), self.device)
+        return Style(levels, self.digest, cells=cells, small=statistics, colours=style_colours(small))
 
     @torch.inference_mode()
     def _cells(self, photo: Photo) -> Cells:

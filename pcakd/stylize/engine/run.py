@@ -18,7 +18,7 @@ from pcakd.stylize.engine.precision import PRECISIONS, Precision, full_float32, 
 from pcakd.stylize.engine.regions import Matched, Regions, padded_weights
 from pcakd.stylize.engine.rows import WHITE, PhotoRows, Rows, Stored
 from pcakd.stylize.masks import Mask
-from pcakd.stylize.strips import cut, map_strips, single_threaded
+from pcakd.stylize.strips import cut, map_strips, single_threaded, strips_at_once
 from pcakd.stylize.style import Style
 from pcakd.stylize.transforms import AffineMap, Statistics, Transform, transform_map
 
@@ -93,7 +93,7 @@ class _Run:
             free, _ = torch.cuda.mem_get_info(self.device)
             return min(settings.memory_limit or free, free) * 3 // 4
         limit = settings.memory_limit or default_limit(height * width)
-        working = min(torch.get_num_threads() * 6 * STRIP_BYTES, limit // 4)
+        working = min(strips_at_once() * 6 * STRIP_BYTES, limit // 4)
         pixel = 18 if self.photo.deep else 6  # of the photo and its result
         return limit - BASE - working - pixel * height * width
 

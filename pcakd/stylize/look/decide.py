@@ -16,7 +16,7 @@ from pcakd.stylize.look.fit import Aim, LookMoments, gather, solve
 from pcakd.stylize.look.look import Look, fit_look, small_copy
 from pcakd.stylize.masks import Mask
 from pcakd.stylize.smoothing import smooth_pixels
-from pcakd.stylize.strips import single_threaded
+from pcakd.stylize.strips import strips_alone
 from pcakd.stylize.style import Style
 from pcakd.stylize.transforms import Statistics
 
@@ -82,6 +82,7 @@ def style_colours(small: Small, weight: Tensor | None = None) -> Statistics:
     return moments(small.photo, small.counted(weight)).statistics()
 
 
+@strips_alone()
 def decide(
     student: Student,
     small: Small,
@@ -104,17 +105,17 @@ def decide(
         found = zip(content_mask.labels, resized, strict=True)
         weights = {label: weight for label, weight in found if label in regions}
     share = how.get("balance", 1.0)  # of the way to the style that the transform goes
-    with single_threaded():
-        return fit_look(
-            small.pixels,
-            result[0].permute(1, 2, 0).cpu(),
-            weights,
-            small.visible,
-            aim=Aim(style.colours, share),
-            region_aims={label: Aim((region_styles or {})[label].colours, share) for label in weights},
-        )
+    return fit_look(
+        small.pixels,
+        result[0].permute(1, 2, 0).cpu(),
+        weights,
+        small.visible,
+        aim=Aim(style.colours, share),
+        region_aims={label: Aim((region_styles or {})[label].colours, share) for label in weights},
+    )
 
 
+@strips_alone()
 def decide_for_all(student: Student, photos: Sequence[Small], style: Style, **how: Any) -> Look:
     """One look for all photos of a series, each counting the same. how: as for `decide`.
 
@@ -132,30 +133,27 @@ def decide_for_all(student: Student, photos: Sequence[Small], style: Style, **ho
     visible = torch.cat(seen)
     sheet = Small(torch.cat(tiles, dim=-2), visible / visible.max())
     result = _result(student, sheet, style, how)
-    with single_threaded():
-        pixels = result[0].permute(1, 2, 0).cpu()
-        return Look(solve(gather(sheet.pixels, pixels, visible * 1e6).without_place(), SERIES_AIM))
+    pixels = result[0].permute(1, 2, 0).cpu()
+    return Look(solve(gather(sheet.pixels, pixels, visible * 1e6).without_place(), SERIES_AIM))
 
 
+@strips_alone()
 def told_by(student: Student, small: Small, style: Style, **how: Any) -> LookMoments:
     """What one frame of a series tells of its look, whatever the place. how: as for `decide`."""
     result = _result(student, small, style, how)
-    with single_threaded():
-        return gather(small.pixels, result[0].permute(1, 2, 0).cpu(), small.visible).without_place()
+    return gather(small.pixels, result[0].permute(1, 2, 0).cpu(), small.visible).without_place()
 
 
 def look_of(told: LookMoments) -> Look:
     """The one function of colour that moments of a series tell of."""
-    with single_threaded():
-        return Look(solve(told, SERIES_AIM))
+    return Look(solve(told, SERIES_AIM))
 
 
 def without_place(look: Look, small: Small) -> Look:
     """The one function of colour that is nearest to what a look does to a photo."""
     pixels = small.pixels
     result = torch.from_numpy(look.apply(pixels.contiguous().numpy()))
-    with single_threaded():
-        return Look(solve(gather(pixels, result, small.visible).without_place()))
+    return Look(solve(gather(pixels, result, small.visible).without_place()))
 
 
 def spread_over(count: int) -> list[int]:

@@ -33,7 +33,7 @@ import torch
 from torch import Tensor
 
 from pcakd.luma import REC_601
-from pcakd.stylize.strips import cut
+from pcakd.stylize.strips import cut, map_strips, single_threaded
 from pcakd.stylize.transforms import Statistics, monge_kantorovich
 
 CELLS = 12
@@ -142,18 +142,25 @@ def gather(content: Tensor, result: Tensor, weight: Tensor | None = None) -> Loo
     height, width = content.shape[:2]
     levels, down, across = grid_shape(height, width)
     rows = _hats((torch.arange(height, device=content.device) + 0.5) / height * (down - 1), down).double()
-    cells = rows.new_zeros(levels, down, across, 22)
-    for start, stop in cut(height, max(1, GATHERED // width)):
+
+    def heard(start: int, stop: int) -> Tensor:
         strip = slice(start, stop)
-        told = _told(content[strip], result[strip], weight if weight is None else weight[strip], across)
-        cells += torch.einsum("hy,hzxv->zyxv", rows[strip], told.double())
-    cells = cells.cpu()
-    products = cells.new_empty(*cells.shape[:3], 4, 4)
-    for k, (i, j) in enumerate(_PRODUCTS):
-        products[..., i, j] = products[..., j, i] = cells[..., k]
-    flat = result.reshape(-1, 3).double()
-    weighted = flat if weight is None else flat * weight.reshape(-1, 1)
-    return LookMoments(products, cells[..., 10:].unflatten(-1, (4, 3)), (flat.T @ weighted).cpu())
+        with single_threaded():
+            told = _told(content[strip], result[strip], weight if weight is None else weight[strip], across)
+            return torch.einsum("hy,hzxv->zyxv", rows[strip], told.double())
+
+    parts = map_strips(heard, cut(height, max(1, GATHERED // width)), content.device)
+    with single_threaded():
+        cells = rows.new_zeros(levels, down, across, 22)
+        for part in parts:
+            cells += part
+        cells = cells.cpu()
+        products = cells.new_empty(*cells.shape[:3], 4, 4)
+        for k, (i, j) in enumerate(_PRODUCTS):
+            products[..., i, j] = products[..., j, i] = cells[..., k]
+        flat = result.reshape(-1, 3).double()
+        weighted = flat if weight is None else flat * weight.reshape(-1, 1)
+        return LookMoments(products, cells[..., 10:].unflatten(-1, (4, 3)), (flat.T @ weighted).cpu())
 
 
 def _told(content: Tensor, result: Tensor, weight: Tensor | None, across: int) -> Tensor:
@@ -181,6 +188,7 @@ def _told(content: Tensor, result: Tensor, weight: Tensor | None, across: int) -
     return sums
 
 
+@single_threaded()
 def solve(moments: LookMoments, aim: Aim | None = None) -> Tensor:
     """The grid float32 (Y, X, Z, 12) that fits best, or that an aim asks for; without any pixel, the identity's."""
     if float(moments.content[..., 3, 3].sum()) < _TINY:

@@ -11,7 +11,7 @@ from itertools import pairwise
 import torch
 from torch import Tensor
 
-from pcakd.stylize.strips import map_strips
+from pcakd.stylize.strips import map_strips, strips_at_once
 
 RESTART = 64
 """Rows after which the running sums of slopes are summed anew; threads take bands of whole multiples."""
@@ -27,7 +27,7 @@ def filter_pixels(source: Tensor, guide: Tensor, *, radius: int, epsilon: float)
     """Guided filter of uint8 H×W×3 by a colour guide uint8 H×W×3: uint8 H×W×3."""
     height = source.shape[0]
     out = torch.empty_like(source, memory_format=torch.contiguous_format)
-    threads = torch.get_num_threads()
+    threads = strips_at_once()
     units = -(-height // RESTART)
     bounds = [min(round(i * units / threads) * RESTART, height) for i in range(threads + 1)]
     bands = [(a, b) for a, b in pairwise(bounds) if a < b]
