@@ -11,7 +11,7 @@ from pcakd.errors import CheckpointError, TransientError, UsageError
 from pcakd.student.address import Located
 from tasks.registry.names import CHECKPOINT_FILE, DIGEST_TAG
 from tasks.settings import Settings, quiet_environment, shown_uri
-from tasks.tracking.store import client_for, load_mlflow, sqlite_file
+from tasks.tracking.store import client_for, no_database, sqlite_file, store_errors
 
 _ADDRESS = re.compile(r"models:/([^/@:]+)(?:@([A-Za-z0-9_.-]+)|/([0-9]+))")
 
@@ -70,15 +70,14 @@ def _fetched(uri: str, digest: str, kept: Path, settings: Settings) -> bool:
 @contextmanager
 def _translated(name: str, settings: Settings) -> Iterator[None]:
     """MLflow's errors as the project's."""
-    load_mlflow()
-    from mlflow.exceptions import MlflowException
-
     try:
         yield
-    except MlflowException as error:
+    except store_errors() as error:
         registry = f"the registry at {shown_uri(settings.tracking_uri)}"
-        if error.error_code in ("RESOURCE_DOES_NOT_EXIST", "INVALID_PARAMETER_VALUE"):
+        if getattr(error, "error_code", "") in ("RESOURCE_DOES_NOT_EXIST", "INVALID_PARAMETER_VALUE"):
             raise UsageError(f"{name}: no such model, version or alias in {registry}") from None
+        if words := no_database(error, settings.tracking_uri):
+            raise UsageError(f"{name}: {words}") from None
         reason = " ".join(str(error).split())[:200]
         raise TransientError(f"{name}: {registry} does not answer ({reason}); try again") from None
     except OSError as error:

@@ -14,7 +14,7 @@ from typing import Any
 
 import numpy as np
 
-from pcakd.errors import FatalError, PcakdError, TransientError
+from pcakd.errors import FatalError, PcakdError, TransientError, UsageError
 from pcakd.student.checkpoint import Checkpoint, load_checkpoint
 from tasks.registry.describe import MODEL_WORDS
 from tasks.registry.names import (
@@ -28,7 +28,7 @@ from tasks.registry.names import (
     registered_name,
 )
 from tasks.settings import Settings, quiet_environment, shown_uri
-from tasks.tracking.store import client_for, load_mlflow, prepare_store
+from tasks.tracking.store import client_for, no_database, prepare_store, store_errors
 
 logger = logging.getLogger(__name__)
 
@@ -206,15 +206,15 @@ def score(registered: Registered, scores: Mapping[str, float], *, settings: Sett
 
 @contextmanager
 def translated(settings: Settings) -> Iterator[None]:
-    """What MLflow raises, as TransientError that names its address."""
-    load_mlflow()
-    from mlflow.exceptions import MlflowException
-
+    """What MLflow raises, as TransientError that names its address; as UsageError where a file is no database."""
+    errors: tuple[type[Exception], ...] = (OSError, *store_errors())
     try:
         yield
     except PcakdError:
         raise
-    except (MlflowException, OSError) as error:
+    except errors as error:
+        if words := no_database(error, settings.tracking_uri):
+            raise UsageError(words) from None
         raise TransientError(
             f"the model registry at {shown_uri(settings.tracking_uri)} does not do it "
             f"({' '.join(str(error).split())[:300]}); run it again"

@@ -6,7 +6,7 @@ import threading
 from pathlib import Path
 from typing import Any
 
-from tasks.settings import quiet_environment
+from tasks.settings import quiet_environment, shown_uri
 
 _preparing = threading.Lock()
 _loading = threading.Lock()
@@ -19,6 +19,22 @@ def load_mlflow() -> None:
     with _loading:
         import mlflow
         import mlflow.store.tracking.sqlalchemy_store  # noqa: F401
+
+
+def store_errors() -> tuple[type[Exception], ...]:
+    """What MLflow raises where its store cannot be used: errors of its own, and of the database, which it passes on."""
+    load_mlflow()
+    from mlflow.exceptions import MlflowException
+    from sqlalchemy.exc import SQLAlchemyError
+
+    return MlflowException, SQLAlchemyError
+
+
+def no_database(error: Exception, tracking_uri: str) -> str:
+    """What is wrong with a store whose SQLite address names another file, or a damaged one; "" for other errors."""
+    if getattr(getattr(error, "orig", None), "sqlite_errorname", "") not in ("SQLITE_NOTADB", "SQLITE_CORRUPT"):
+        return ""
+    return f"the registry at {shown_uri(tracking_uri)} is no database: let MLFLOW_TRACKING_URI name one, or a server"
 
 
 def client_for(tracking_uri: str) -> Any:
@@ -43,13 +59,19 @@ def prepare_store(tracking_uri: str, experiment: str) -> str:
 
 def _make_once(database: Path) -> None:
     """Two that create MLflow's tables at once, be they threads or processes, trip over each other: one does."""
-    if database.exists():  # whole: it comes into place at once
+    if _is_made(database):
         return
     database.parent.mkdir(parents=True, exist_ok=True)
     with _preparing, (database.parent / f".{database.name}.lock").open("w") as lock:
         fcntl.flock(lock, fcntl.LOCK_EX)
-        if not database.exists():
+        if not _is_made(database):
             _create_database(database)
+
+
+def _is_made(database: Path) -> bool:
+    """Whether the file is there; then it is whole, for it comes into place at once. Only looked at from outside: who
+    opens and closes a database's file beside SQLite takes all locks on it from the process."""
+    return database.exists() and database.stat().st_size > 0
 
 
 def _artifacts(database: Path) -> str:

@@ -6,6 +6,9 @@ import pytest
 
 from flows.cli import PIPELINE_COMMANDS
 from pcakd.cli.main import make_group, run
+from pcakd.errors import UsageError
+from tasks.registry.resolve import resolve_model
+from tasks.settings import Settings
 from tests.command import pcakd
 from tests.tasks.registry.bare import Model, new_store
 
@@ -104,3 +107,18 @@ def test_a_registry_that_is_not_there_is_named_and_not_made(tmp_path):
     assert done.returncode == 2
     assert "no model registry at" in done.stderr
     assert not list(tmp_path.iterdir())
+
+
+@pytest.mark.parametrize("content", [b"something else", b"SQLite format 3\0" + bytes(range(256)) * 16])
+def test_a_registry_that_is_no_database_is_named_in_one_line_and_stays(registry, tmp_path, monkeypatch, content):
+    file = tmp_path / "mlflow.db"
+    file.write_bytes(content)
+    monkeypatch.setenv("MLFLOW_TRACKING_URI", f"sqlite:///{file}")
+    code, _, errors = registry("list")
+    assert (code, errors) == (
+        2,
+        f"pcakd: the registry at sqlite:///{file} is no database: let MLFLOW_TRACKING_URI name one, or a server\n",
+    )
+    with pytest.raises(UsageError, match="is no database"):
+        resolve_model("models:/pcakd-vgg@champion", settings=Settings.read())
+    assert file.read_bytes() == content

@@ -6,7 +6,7 @@ import time
 
 import pytest
 
-from tasks.tracking.store import prepare_store
+from tasks.tracking.store import client_for, prepare_store
 
 pytestmark = pytest.mark.slow
 
@@ -52,3 +52,10 @@ def test_a_sender_and_a_stage_that_need_mlflow_first_at_once_do_not_trip_over_ea
     code = TWO_THREADS.format(folder=str(tmp_path), stage=stage)
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, timeout=300)
     assert "Exception in thread" not in done.stderr, done.stderr[-2000:]
+
+
+def test_an_empty_file_becomes_a_store_with_its_artifacts_beside_it(tmp_path):
+    file = tmp_path / "mlflow.db"
+    file.touch()
+    default = client_for(f"sqlite:///{file}").get_experiment_by_name("Default")
+    assert default.artifact_location.startswith((tmp_path / "artifacts").as_uri())
