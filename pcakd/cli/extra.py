@@ -4,7 +4,7 @@ from importlib.util import find_spec
 
 from pcakd.errors import UsageError
 
-PACKAGES = ("ray", "prefect", "mlflow", "psutil")
+PACKAGES = ("ray", "prefect", "mlflow", "sqlalchemy", "psutil")
 """What `tasks` and `flows` import of the extra. Nothing in `pcakd` does."""
 
 INSTALL = 'pip install "pcakd[pipeline]"'
