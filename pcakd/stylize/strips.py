@@ -58,7 +58,7 @@ def with_beside(first: Callable[[], T], small: Callable[[], U], device: torch.de
         return first(), other.result()
 
 
-@lru_cache(maxsize=2)
+@lru_cache(maxsize=2)  # a process's threads, and one less beside what is small
 def _pool(threads: int) -> ThreadPoolExecutor:
     return ThreadPoolExecutor(threads, "pcakd-strip", initializer=torch.set_num_threads, initargs=(1,))
 

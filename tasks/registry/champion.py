@@ -15,7 +15,7 @@ from tasks.registry.history import Kind, Move, Standing, TakenError, add, person
 from tasks.registry.names import DIGEST_TAG, REASON_TAG, registered_name
 from tasks.registry.versions import Registered, translated
 from tasks.settings import Settings
-from tasks.tracking.store import client_for, prepare_store
+from tasks.tracking.store import client_for
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -29,7 +29,6 @@ class Incumbents:
 def incumbents_of(backbone: str, *, settings: Settings) -> Incumbents:
     """The champion of a backbone and the version rolled back from. Raises TransientError."""
     with translated(settings):
-        prepare_store(settings.tracking_uri, settings.experiment)
         client, name = client_for(settings.tracking_uri), registered_name(backbone)
         try:
             now = standing(client, name)

@@ -33,7 +33,7 @@ import torch
 from torch import Tensor
 
 from pcakd.luma import REC_601
-from pcakd.stylize.strips import cut, map_strips, single_threaded
+from pcakd.stylize.strips import cut, map_strips, single_threaded, strips_alone
 from pcakd.stylize.transforms import Statistics, monge_kantorovich
 
 CELLS = 12
@@ -137,6 +137,7 @@ def grid_shape(height: int, width: int) -> tuple[int, int, int]:
     return NODES, max(1, round(height / step)) + 1, max(1, round(width / step)) + 1
 
 
+@strips_alone()
 def gather(content: Tensor, result: Tensor, weight: Tensor | None = None) -> LookMoments:
     """The moments of a photo H×W×3 and its result, both float in [0, 1]; weight: H×W, how much a pixel counts."""
     height, width = content.shape[:2]
@@ -145,22 +146,19 @@ def gather(content: Tensor, result: Tensor, weight: Tensor | None = None) -> Loo
 
     def heard(start: int, stop: int) -> Tensor:
         strip = slice(start, stop)
-        with single_threaded():
-            told = _told(content[strip], result[strip], weight if weight is None else weight[strip], across)
-            return torch.einsum("hy,hzxv->zyxv", rows[strip], told.double())
+        told = _told(content[strip], result[strip], weight if weight is None else weight[strip], across)
+        return torch.einsum("hy,hzxv->zyxv", rows[strip], told.double())
 
-    parts = map_strips(heard, cut(height, max(1, GATHERED // width)), content.device)
-    with single_threaded():
-        cells = rows.new_zeros(levels, down, across, 22)
-        for part in parts:
-            cells += part
-        cells = cells.cpu()
-        products = cells.new_empty(*cells.shape[:3], 4, 4)
-        for k, (i, j) in enumerate(_PRODUCTS):
-            products[..., i, j] = products[..., j, i] = cells[..., k]
-        flat = result.reshape(-1, 3).double()
-        weighted = flat if weight is None else flat * weight.reshape(-1, 1)
-        return LookMoments(products, cells[..., 10:].unflatten(-1, (4, 3)), (flat.T @ weighted).cpu())
+    cells = rows.new_zeros(levels, down, across, 22)
+    for part in map_strips(heard, cut(height, max(1, GATHERED // width)), content.device):
+        cells += part
+    cells = cells.cpu()
+    products = cells.new_empty(*cells.shape[:3], 4, 4)
+    for k, (i, j) in enumerate(_PRODUCTS):
+        products[..., i, j] = products[..., j, i] = cells[..., k]
+    flat = result.reshape(-1, 3).double()
+    weighted = flat if weight is None else flat * weight.reshape(-1, 1)
+    return LookMoments(products, cells[..., 10:].unflatten(-1, (4, 3)), (flat.T @ weighted).cpu())
 
 
 def _told(content: Tensor, result: Tensor, weight: Tensor | None, across: int) -> Tensor:

@@ -55,15 +55,16 @@ def test_with_one_thread_there_is_nothing_beside():
 
 @pytest.mark.parametrize("first", [True, False])
 def test_an_error_of_either_is_raised_when_both_have_ended(first):
-    ended = threading.Event()
+    failed = threading.Event()
 
     def fails() -> None:
+        failed.set()
         raise ValueError("no")
 
     def ends() -> None:
-        ended.set()
+        assert failed.wait(60)
 
     with pytest.raises(ValueError, match="no"):
         with_beside(*((fails, ends) if first else (ends, fails)), CPU)
-    assert ended.is_set()
+    assert not [one.name for one in threading.enumerate() if one.name.startswith("pcakd-beside")]
     assert at_once() == (THREADS, THREADS)
