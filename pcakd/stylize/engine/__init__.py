@@ -12,6 +12,7 @@ the same arithmetic.
 
 from pcakd.stylize.engine.precision import PRECISIONS, Precision
 from pcakd.stylize.engine.run import (
+    Encoded,
     EngineSettings,
     encode_features,
     encode_statistics,
@@ -23,6 +24,7 @@ from pcakd.stylize.engine.run import (
 
 __all__ = [
     "PRECISIONS",
+    "Encoded",
     "EngineSettings",
     "Precision",
     "encode_features",

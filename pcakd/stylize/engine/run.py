@@ -1,7 +1,7 @@
 """Style transfer of one photo: encode, match the statistics level by level, decode."""
 
 from collections.abc import Callable, Collection, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import TypeVar
 
 import torch
@@ -59,13 +59,28 @@ Sink = Callable[[int, Tensor], None]
 """Takes the first row's number and rows 1×3×h×W of the result, unclipped."""
 
 
+@dataclass
+class Encoded:
+    """A small photo's features of all levels, which the first call leaves for the next ones with the same student,
+    photo and settings."""
+
+    levels: list[Rows] = field(default_factory=list)
+
+
 class _Run:
     """One photo's way through the network on one device."""
 
     def __init__(
-        self, student: Student, photo: Tensor, settings: EngineSettings, share: float, visible: Tensor | None = None
+        self,
+        student: Student,
+        photo: Tensor,
+        settings: EngineSettings,
+        share: float,
+        visible: Tensor | None = None,
+        encoded: Encoded | None = None,
     ) -> None:
         self.device = _device(student)
+        self.encoded = encoded
         self.network = Network(student, precisions(settings.precision, self.device, student.spec.backbone))
         self.photo = PhotoRows(photo, student.spec.multiple, self.device)
         self._visible = None if visible is None else padded_weights(visible[None, None], self.photo)
@@ -150,14 +165,20 @@ class _Run:
         return cut(source.height, max(self.strip_bytes // row_bytes, 4), least=2)
 
     def features(self) -> list[Rows]:
-        """Features of level 0..3, stored as planned; without statistics."""
+        """Features of level 0..3, stored as planned, or all of them where further calls want them; without
+        statistics."""
+        if self.encoded is not None and self.encoded.levels:
+            return list(self.encoded.levels)
         features: list[Rows] = []
         source: Rows = self.photo
         for level in range(LEVELS):
             source = self.network.encode_block(level, source)
-            if level in (1, 2) and self.stored[f"l{level}"] > 0:
-                source, _ = self.compute(source, store=self.stored[f"l{level}"], statistics=False)
+            share = 1.0 if self.encoded is not None else self.stored[f"l{level}"] if level in (1, 2) else 0.0
+            if share > 0:
+                source, _ = self.compute(source, store=share, statistics=False)
             features.append(source)
+        if self.encoded is not None:
+            self.encoded.levels = list(features)
         return features
 
     def decode(self, maps: Maps | None, regions: Regions | None, sink: Sink) -> None:
@@ -189,7 +210,12 @@ class _Run:
 
 
 def encode_statistics(
-    student: Student, photo: Tensor, weight: Tensor | None = None, *, settings: EngineSettings | None = None
+    student: Student,
+    photo: Tensor,
+    weight: Tensor | None = None,
+    *,
+    settings: EngineSettings | None = None,
+    encoded: Encoded | None = None,
 ) -> tuple[Statistics, ...]:
     """Statistics of every level of a photo, float 1×3×H×W in [0, 1] or uint8 H×W×3.
 
@@ -200,14 +226,16 @@ def encode_statistics(
         regions = None if weight is None else Regions(weight, [], run.photo)
         levels = []
         source: Rows = run.photo
+        known = None if encoded is None else run.features()
         for level in range(LEVELS):
-            source = run.network.encode_block(level, source)
+            source = run.network.encode_block(level, source) if known is None else known[level]
             weights = None if regions is None else regions.pooled(source.height, source.width)
-            source, found = run.compute(source, store=run.stored.get(f"l{level}", 0.0), weights=weights)
+            store = run.stored.get(f"l{level}", 0.0) if known is None else 0.0
+            source, found = run.compute(source, store=store, weights=weights)
             levels.append(found[-1])
         return tuple(levels)
 
-    return _attempt(student, photo, settings, encode)
+    return _attempt(student, photo, settings, encode, encoded=encoded)
 
 
 def encode_features(
@@ -231,7 +259,7 @@ def encode_features(
 def transfer(student: Student, content: Tensor, style: Style, **options) -> Tensor:
     """Content photo, float 1×3×H×W in [0, 1] or uint8 H×W×3, with the style's statistics: 1×3×H×W in [0, 1].
 
-    Options as for `transfer_pixels`, but rounding.
+    Options as for `transfer_pixels`, but rounding; encoded: of an earlier call, or for later ones.
     """
     out = torch.empty(1, 3, *_size(content), device=_device(student))
 
@@ -276,6 +304,7 @@ def _transfer(
     region_styles: Mapping[str, Style] | None = None,
     visible: Tensor | None = None,
     settings: EngineSettings | None = None,
+    encoded: Encoded | None = None,
 ) -> None:
     def decode(run: _Run) -> None:
         regions = Regions.of(content_mask, region_styles, run.photo) if strength > 0 else None
@@ -292,7 +321,7 @@ def _transfer(
 
         run.decode(maps if strength > 0 else None, regions, sink)
 
-    _attempt(student, content, settings, decode, visible)
+    _attempt(student, content, settings, decode, visible, encoded)
 
 
 def reconstruct(student: Student, photo: Tensor, *, settings: EngineSettings | None = None) -> Tensor:
@@ -312,13 +341,14 @@ def _attempt(
     settings: EngineSettings | None,
     work: Callable[[_Run], T],
     visible: Tensor | None = None,
+    encoded: Encoded | None = None,
 ) -> T:
     """work(run); where a GPU runs out of memory, again with a quarter of it, three times."""
     share = 1.0
     while True:
         try:
             with torch.inference_mode(), full_float32():
-                return work(_Run(student, photo, settings or EngineSettings(), share, visible))
+                return work(_Run(student, photo, settings or EngineSettings(), share, visible, encoded))
         except torch.OutOfMemoryError:
             if share < 1 / 60:
                 raise

@@ -76,8 +76,8 @@ its own style stays as it is."""
 MOST_GAIN = 2.0
 """Spread is multiplied by this at most: what is nothing but noise is not made a picture."""
 
-GATHERED = 1 << 13
-"""Pixels that tell at a time: what they tell stays in the caches."""
+GATHERED = 1 << 15
+"""Pixels that tell at a time: with fewer, calls cost more than what they compute; of more, it leaves the caches."""
 
 _FLOOR = 1e-4
 """Variance, [0, 1], that counts as none when spreads are compared."""

@@ -48,6 +48,36 @@ def test_the_fast_path_equals_the_plain_one(student, transform):
     torch.testing.assert_close(fast, expected, atol=2e-4, rtol=0)
 
 
+@pytest.mark.parametrize("statistics_first", [False, True])
+def test_what_one_call_encoded_serves_the_next_ones(student, monkeypatch, statistics_first):
+    content, style = pixels(1, 150, 203), style_of(student, pixels(0, 120, 160))
+    encoded = engine.Encoded()
+    calls = [
+        lambda **more: engine.transfer(student, content, style, settings=FP32, **more),
+        lambda **more: engine.encode_statistics(student, content, settings=FP32, **more),
+        lambda **more: engine.encode_statistics(student, content, torch.rand(1, 1, 150, 203).round(), **more),
+    ]
+    calls = calls[::-1] if statistics_first else calls
+    for number, call in enumerate(calls):
+        torch.manual_seed(number)
+        expected = call()
+        with monkeypatch.context() as patch:
+            if number:
+                patch.setattr(run._Run, "compute", _only_statistics)
+            torch.manual_seed(number)
+            found = call(encoded=encoded)
+        torch.testing.assert_close(_tensors(found), _tensors(expected), atol=2e-4, rtol=1e-4)
+
+
+def _only_statistics(self, source, *, compute=run._Run.compute, statistics=True, **more):
+    assert statistics, "nothing is encoded again"
+    return compute(self, source, **more)
+
+
+def _tensors(found) -> list[torch.Tensor]:
+    return [found] if isinstance(found, torch.Tensor) else [part for level in found for part in level]
+
+
 @given(
     st.integers(17, 140),
     st.integers(17, 140),
