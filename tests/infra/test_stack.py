@@ -43,8 +43,8 @@ def stack(tmp_path, assets):
         "PCAKD_UI_PORT": str(free_port()),
         "PCAKD_NUM_CPUS": "2",
         "PCAKD_PHOTOS": str(assets / "photos_small"),
-        "PREFECT_SERVER_SERVICES_SCHEDULER_LOOP_SECONDS": "5",
-        "PREFECT_WORKER_QUERY_SECONDS": "5",
+        "PREFECT_SERVER_SERVICES_SCHEDULER_LOOP_SECONDS": "1",
+        "PREFECT_WORKER_QUERY_SECONDS": "1",
         "OMP_NUM_THREADS": "1",
     }
 
@@ -151,7 +151,7 @@ async def scheduled_run(api: str, values: dict) -> str:
         await client.update_deployment(
             deployment.id, deployment=_update(parameters=values, enforce_parameter_schema=True)
         )
-        soon = IntervalSchedule(interval=timedelta(days=1), anchor_date=datetime.now(UTC) + timedelta(seconds=15))
+        soon = IntervalSchedule(interval=timedelta(days=1), anchor_date=datetime.now(UTC) + timedelta(seconds=5))
         await client.create_deployment_schedules(deployment.id, [(soon, True)])
         mine = FlowRunFilter(deployment_id=FlowRunFilterDeploymentId(any_=[deployment.id]))
         deadline = time.monotonic() + 900

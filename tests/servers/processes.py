@@ -7,7 +7,7 @@ import subprocess
 import sys
 import time
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 
 from infra.stack.services import answers
@@ -36,14 +36,17 @@ def start(words: list[str], log: Path, **environment: str) -> subprocess.Popen:
 
 
 def end(process: subprocess.Popen, sign: int = signal.SIGTERM) -> None:
-    """Send a signal to the process and its group, and wait for it."""
+    """Send a signal to the process, which ends what it started, and wait for it; then kill what is left of its group.
+
+    Not at once to all of it: a Ray node asks its cluster's store for leave to go, and waits half a minute for one that
+    has ended before it."""
     if process.poll() is None:
-        os.killpg(process.pid, sign)
-        try:
+        process.send_signal(sign)
+        with suppress(subprocess.TimeoutExpired):
             process.wait(30)
-        except subprocess.TimeoutExpired:
+        with suppress(ProcessLookupError):
             os.killpg(process.pid, signal.SIGKILL)
-            process.wait(30)
+        process.wait(30)
 
 
 def wait_until(true: Callable[[], object], process: subprocess.Popen, log: Path, seconds: float = 300) -> None:
