@@ -12,8 +12,8 @@ the same arithmetic.
 
 from pcakd.stylize.engine.precision import PRECISIONS, Precision
 from pcakd.stylize.engine.run import (
-    Encoded,
     EngineSettings,
+    SharedFeatures,
     encode_features,
     encode_statistics,
     photo_tensor,
@@ -24,9 +24,9 @@ from pcakd.stylize.engine.run import (
 
 __all__ = [
     "PRECISIONS",
-    "Encoded",
     "EngineSettings",
     "Precision",
+    "SharedFeatures",
     "encode_features",
     "encode_statistics",
     "photo_tensor",

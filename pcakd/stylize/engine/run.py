@@ -60,7 +60,7 @@ Sink = Callable[[int, Tensor], None]
 
 
 @dataclass
-class Encoded:
+class SharedFeatures:
     """A small photo's features of all levels, which the first call leaves for the next ones with the same student,
     photo and settings."""
 
@@ -77,10 +77,10 @@ class _Run:
         settings: EngineSettings,
         share: float,
         visible: Tensor | None = None,
-        encoded: Encoded | None = None,
+        shared: SharedFeatures | None = None,
     ) -> None:
         self.device = _device(student)
-        self.encoded = encoded
+        self.shared = shared
         self.network = Network(student, precisions(settings.precision, self.device, student.spec.backbone))
         self.photo = PhotoRows(photo, student.spec.multiple, self.device)
         self._visible = None if visible is None else padded_weights(visible[None, None], self.photo)
@@ -167,18 +167,18 @@ class _Run:
     def features(self) -> list[Rows]:
         """Features of level 0..3, stored as planned, or all of them where further calls want them; without
         statistics."""
-        if self.encoded is not None and self.encoded.levels:
-            return list(self.encoded.levels)
+        if self.shared is not None and self.shared.levels:
+            return list(self.shared.levels)
         features: list[Rows] = []
         source: Rows = self.photo
         for level in range(LEVELS):
             source = self.network.encode_block(level, source)
-            share = 1.0 if self.encoded is not None else self.stored[f"l{level}"] if level in (1, 2) else 0.0
+            share = 1.0 if self.shared is not None else self.stored[f"l{level}"] if level in (1, 2) else 0.0
             if share > 0:
                 source, _ = self.compute(source, store=share, statistics=False)
             features.append(source)
-        if self.encoded is not None:
-            self.encoded.levels = list(features)
+        if self.shared is not None:
+            self.shared.levels = list(features)
         return features
 
     def decode(self, maps: Maps | None, regions: Regions | None, sink: Sink) -> None:
@@ -215,7 +215,7 @@ def encode_statistics(
     weight: Tensor | None = None,
     *,
     settings: EngineSettings | None = None,
-    encoded: Encoded | None = None,
+    shared: SharedFeatures | None = None,
 ) -> tuple[Statistics, ...]:
     """Statistics of every level of a photo, float 1×3×H×W in [0, 1] or uint8 H×W×3.
 
@@ -226,7 +226,7 @@ def encode_statistics(
         regions = None if weight is None else Regions(weight, [], run.photo)
         levels = []
         source: Rows = run.photo
-        known = None if encoded is None else run.features()
+        known = None if shared is None else run.features()
         for level in range(LEVELS):
             source = run.network.encode_block(level, source) if known is None else known[level]
             weights = None if regions is None else regions.pooled(source.height, source.width)
@@ -235,7 +235,7 @@ def encode_statistics(
             levels.append(found[-1])
         return tuple(levels)
 
-    return _attempt(student, photo, settings, encode, encoded=encoded)
+    return _attempt(student, photo, settings, encode, shared=shared)
 
 
 def encode_features(
@@ -259,7 +259,7 @@ def encode_features(
 def transfer(student: Student, content: Tensor, style: Style, **options) -> Tensor:
     """Content photo, float 1×3×H×W in [0, 1] or uint8 H×W×3, with the style's statistics: 1×3×H×W in [0, 1].
 
-    Options as for `transfer_pixels`, but rounding; encoded: of an earlier call, or for later ones.
+    Options as for `transfer_pixels`, but rounding; shared: of an earlier call, or for later ones.
     """
     out = torch.empty(1, 3, *_size(content), device=_device(student))
 
@@ -304,7 +304,7 @@ def _transfer(
     region_styles: Mapping[str, Style] | None = None,
     visible: Tensor | None = None,
     settings: EngineSettings | None = None,
-    encoded: Encoded | None = None,
+    shared: SharedFeatures | None = None,
 ) -> None:
     def decode(run: _Run) -> None:
         regions = Regions.of(content_mask, region_styles, run.photo) if strength > 0 else None
@@ -321,7 +321,7 @@ def _transfer(
 
         run.decode(maps if strength > 0 else None, regions, sink)
 
-    _attempt(student, content, settings, decode, visible, encoded)
+    _attempt(student, content, settings, decode, visible, shared)
 
 
 def reconstruct(student: Student, photo: Tensor, *, settings: EngineSettings | None = None) -> Tensor:
@@ -341,14 +341,14 @@ def _attempt(
     settings: EngineSettings | None,
     work: Callable[[_Run], T],
     visible: Tensor | None = None,
-    encoded: Encoded | None = None,
+    shared: SharedFeatures | None = None,
 ) -> T:
     """work(run); where a GPU runs out of memory, again with a quarter of it, three times."""
     share = 1.0
     while True:
         try:
             with torch.inference_mode(), full_float32():
-                return work(_Run(student, photo, settings or EngineSettings(), share, visible, encoded))
+                return work(_Run(student, photo, settings or EngineSettings(), share, visible, shared))
         except torch.OutOfMemoryError:
             if share < 1 / 60:
                 raise

@@ -10,7 +10,7 @@ from torch.nn import functional as F
 
 from pcakd.photos.photo import Photo
 from pcakd.student.network import Student
-from pcakd.stylize.engine import Encoded, encode_statistics, transfer
+from pcakd.stylize.engine import SharedFeatures, encode_statistics, transfer
 from pcakd.stylize.engine.moments import moments
 from pcakd.stylize.look.fit import Aim, LookMoments, gather, solve
 from pcakd.stylize.look.look import Look, fit_look, small_copy
@@ -177,17 +177,17 @@ def _result(
     without the student's own error, which its result in the photo's own style shows, as far as the style leaves the
     photo alone. regions: of `engine.transfer`."""
 
-    encoded = Encoded()
+    shared = SharedFeatures()
 
     def made(style: Style, **regions: Any) -> Tensor:
-        result = transfer(student, small.photo, style, visible=small.visible, encoded=encoded, **regions, **how)
+        result = transfer(student, small.photo, style, visible=small.visible, shared=shared, **regions, **how)
         return torch.lerp(result, _guided(small.photo, result), filtered) if filtered else result
 
     result = made(_for_looks(style), **regions)
     photo = small.photo.to(result.device)
     if _distance(result, photo) > _SURELY_MORE:
         return result
-    levels = encode_statistics(student, photo, small.counted(), settings=how.get("settings"), encoded=encoded)
+    levels = encode_statistics(student, photo, small.counted(), settings=how.get("settings"), shared=shared)
     own = made(Style(levels, ""))
     share = max(0.0, 1 - _distance(result, own) / ALIKE)
     return result + share * (photo - own) if share else result

@@ -51,7 +51,7 @@ def test_the_fast_path_equals_the_plain_one(student, transform):
 @pytest.mark.parametrize("statistics_first", [False, True])
 def test_what_one_call_encoded_serves_the_next_ones(student, monkeypatch, statistics_first):
     content, style = pixels(1, 150, 203), style_of(student, pixels(0, 120, 160))
-    encoded = engine.Encoded()
+    shared = engine.SharedFeatures()
     calls = [
         lambda **more: engine.transfer(student, content, style, settings=FP32, **more),
         lambda **more: engine.encode_statistics(student, content, settings=FP32, **more),
@@ -65,7 +65,7 @@ def test_what_one_call_encoded_serves_the_next_ones(student, monkeypatch, statis
             if number:
                 patch.setattr(run._Run, "compute", _only_statistics)
             torch.manual_seed(number)
-            found = call(encoded=encoded)
+            found = call(shared=shared)
         torch.testing.assert_close(_tensors(found), _tensors(expected), atol=2e-4, rtol=1e-4)
 
 
