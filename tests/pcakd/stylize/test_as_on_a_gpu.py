@@ -50,17 +50,18 @@ def shares(monkeypatch) -> list[float]:
     found: list[float] = []
     begin = run._Run.__init__
 
-    def noted(self, student, photo, settings, share, visible=None):
+    def noted(self, student, photo, settings, share, *more):
         found.append(share)
-        begin(self, student, photo, settings, share, visible)
+        begin(self, student, photo, settings, share, *more)
 
     monkeypatch.setattr(run._Run, "__init__", noted)
     return found
 
 
+@pytest.mark.parametrize("features", [None, engine.SharedFeatures], ids=["alone", "shared"])
 @pytest.mark.parametrize(("owner", "name"), STAGES, ids=lambda part: getattr(part, "__name__", part))
 def test_memory_that_runs_out_at_any_stage_gives_the_same_picture_from_a_quarter(
-    student, photo, style, whole, shares, monkeypatch, owner, name
+    student, photo, style, whole, shares, monkeypatch, owner, name, features
 ):
     real, left = getattr(owner, name), [True]
 
@@ -70,7 +71,7 @@ def test_memory_that_runs_out_at_any_stage_gives_the_same_picture_from_a_quarter
         return real(*arguments, **keywords)
 
     monkeypatch.setattr(owner, name, scarce)
-    result = engine.transfer(student, photo, style, settings=FP32)
+    result = engine.transfer(student, photo, style, settings=FP32, shared=features and features())
     assert shares == [1.0, 0.25]
     torch.testing.assert_close(result, whole, atol=1e-5, rtol=0)
 
