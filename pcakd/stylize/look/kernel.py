@@ -62,7 +62,7 @@ def slice_rows(grid, pixels, out, first, rows, columns, tone, scale, grade, weig
             blue[j] = _F(pixels[i, j, 2]) * into
         for j in range(width):
             depth = (red[j] * tone[0] + green[j] * tone[1]) + blue[j] * tone[2]
-            z = min(np.int32(depth), last)
+            z = max(min(np.int32(depth), last), np.int32(0))  # whatever the colour, no other memory is read
             fx, fz = right[j], depth - _F(z)
             corner[j] = (left[j] * np.int32(levels) + z) * np.int32(_MAP)
             both = fx * fz

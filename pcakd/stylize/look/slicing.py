@@ -118,7 +118,7 @@ class Slicer:
         rgb = torch.from_numpy(pixels.astype(np.float32)).to(device) * into
         red, green, blue = rgb.unbind(-1)
         depth = (red * tone[0] + green * tone[1]) + blue * tone[2]
-        z = depth.int().clamp_max(levels - 2)
+        z = depth.int().clamp(0, levels - 2)
         fx, fz = right[None], depth - z
         row = torch.arange(height, device=device)[:, None]
         corner = ((row * across + left[None].long()) * levels + z).flatten()

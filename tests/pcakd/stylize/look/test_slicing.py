@@ -69,6 +69,17 @@ def test_the_kernel_and_tensors_give_the_same_bytes(kind, weight):
     assert np.array_equal(sliced(slicer, pixels, compiled=True), sliced(slicer, pixels, compiled=False))
 
 
+@pytest.mark.parametrize("value", [-1e6, -2.0, -0.3, 1.5, 1e6])
+def test_floats_beyond_black_and_white_take_the_nearest_maps(value):
+    pixels = some_pixels(19, 33, np.float32)
+    pixels[3:9, 5:] = value
+    slicer = Slicer(some_grid(2), (19, 33))
+    result = sliced(slicer, pixels, compiled=True)
+    assert np.array_equal(result, sliced(slicer, pixels, compiled=False))
+    assert result.min() >= 0
+    assert result.max() <= 1
+
+
 @given(SIDES, SIDES, st.sampled_from([np.uint8, np.uint16]), st.integers(0, 99), st.booleans())
 @settings(max_examples=25, deadline=None)
 def test_the_identity_changes_nothing_to_the_bit(height, width, kind, seed, compiled):
