@@ -151,7 +151,8 @@ async def scheduled_run(api: str, values: dict) -> str:
         await client.update_deployment(
             deployment.id, deployment=_update(parameters=values, enforce_parameter_schema=True)
         )
-        soon = IntervalSchedule(interval=timedelta(days=1), anchor_date=datetime.now(UTC) + timedelta(seconds=5))
+        # A machine too busy to hear of it in time has it ten minutes later.
+        soon = IntervalSchedule(interval=timedelta(minutes=10), anchor_date=datetime.now(UTC) + timedelta(seconds=5))
         await client.create_deployment_schedules(deployment.id, [(soon, True)])
         mine = FlowRunFilter(deployment_id=FlowRunFilterDeploymentId(any_=[deployment.id]))
         deadline = time.monotonic() + 900

@@ -169,12 +169,14 @@ class _Run:
         statistics."""
         if self.shared is not None and self.shared.levels:
             return list(self.shared.levels)
+        shares = {level: self.stored[f"l{level}"] for level in (1, 2)}
+        if self.shared is not None:
+            shares = dict.fromkeys(range(LEVELS), 1.0)
         features: list[Rows] = []
         source: Rows = self.photo
         for level in range(LEVELS):
             source = self.network.encode_block(level, source)
-            share = 1.0 if self.shared is not None else self.stored[f"l{level}"] if level in (1, 2) else 0.0
-            if share > 0:
+            if (share := shares.get(level, 0.0)) > 0:
                 source, _ = self.compute(source, store=share, statistics=False)
             features.append(source)
         if self.shared is not None:
@@ -219,7 +221,7 @@ def encode_statistics(
 ) -> tuple[Statistics, ...]:
     """Statistics of every level of a photo, float 1×3×H×W in [0, 1] or uint8 H×W×3.
 
-    weight: 1×1×H×W of a region, 0 or more, or None for the whole photo.
+    weight: 1×1×H×W of a region, 0 or more, or None for the whole photo. shared: as for `transfer`.
     """
 
     def encode(run: _Run) -> tuple[Statistics, ...]:
@@ -228,9 +230,11 @@ def encode_statistics(
         source: Rows = run.photo
         known = None if shared is None else run.features()
         for level in range(LEVELS):
-            source = run.network.encode_block(level, source) if known is None else known[level]
+            if known is None:
+                source, store = run.network.encode_block(level, source), run.stored.get(f"l{level}", 0.0)
+            else:
+                source, store = known[level], 0.0
             weights = None if regions is None else regions.pooled(source.height, source.width)
-            store = run.stored.get(f"l{level}", 0.0) if known is None else 0.0
             source, found = run.compute(source, store=store, weights=weights)
             levels.append(found[-1])
         return tuple(levels)
@@ -259,7 +263,7 @@ def encode_features(
 def transfer(student: Student, content: Tensor, style: Style, **options) -> Tensor:
     """Content photo, float 1×3×H×W in [0, 1] or uint8 H×W×3, with the style's statistics: 1×3×H×W in [0, 1].
 
-    Options as for `transfer_pixels`, but rounding; shared: of an earlier call, or for later ones.
+    Options as for `transfer_pixels`, but rounding. shared: the photo's features, of an earlier call or for later ones.
     """
     out = torch.empty(1, 3, *_size(content), device=_device(student))
 

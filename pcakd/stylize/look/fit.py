@@ -77,7 +77,7 @@ MOST_GAIN = 2.0
 """Spread is multiplied by this at most: what is nothing but noise is not made a picture."""
 
 GATHERED = 1 << 15
-"""Pixels that tell at a time: with fewer, calls cost more than what they compute; of more, it leaves the caches."""
+"""Pixels that tell at a time: with fewer, calls cost more than what they compute; many more leave the caches."""
 
 _FLOOR = 1e-4
 """Variance, [0, 1], that counts as none when spreads are compared."""

@@ -31,7 +31,7 @@ def _compiled(function):
 
 @_compiled
 def slice_rows(grid, pixels, out, first, rows, columns, tone, scale, grade, weight, strength):
-    """Rows of a photo through a grid: see `slicing.slice_rows`, whose arguments these are, taken apart.
+    """Rows of a photo through a grid: see `slicing.Slicer`, whose parts the arguments are.
 
     rows, columns: (cells int32, shares float32) of every row of the photo, of every column. tone: luma's three
     factors times the grid's steps of brightness. scale: (into [0, 1], back, what is added before cutting).
@@ -90,8 +90,8 @@ def slice_rows(grid, pixels, out, first, rows, columns, tone, scale, grade, weig
 @intrinsic
 def _mapped(_context, table, q, p, weights, colour):
     """A colour (r, g, b) through the map between four neighbours: two from `q` on, two from `p` on, each `_MAP` after
-    the other; their weights. In vectors of eight, which neither Numba nor LLVM makes of a loop over pixels that look
-    their maps up: three times as fast as one number after the other.
+    the other; their weights. In vectors of eight, which Numba, that leaves LLVM's SLP vectorizer out, does not make of
+    one number after the other.
 
     map = ((w00·q + w01·next q) + w10·p) + w11·next p;  result = ((red·map[0] + green·map[1]) + blue·map[2]) + map[3]
     """
@@ -143,7 +143,10 @@ def _sum(builder, terms):
 
 @_compiled
 def _mix_grade(result, colours, grade, weight, strength):
-    """grade (17, 3): the matrix's rows by source channel, the bias, then the polynomial of `cubic_basis`."""
+    """Mix the grade of colours (red, green, blue), each (W,), into a result (3, W).
+
+    grade (17, 3): the matrix's rows by source channel, the bias, then the polynomial of `cubic_basis`.
+    """
     red, green, blue = colours
     graded = np.empty((3, len(red)), _F)
     for c in range(3):
@@ -152,15 +155,9 @@ def _mix_grade(result, colours, grade, weight, strength):
             graded[c, j] = ((red[j] * by_red + green[j] * by_green) + blue[j] * by_blue) + bias
     # A channel at a time, its factors in registers: loops over pixels become vectors.
     for c in range(3):
-        one, by_x, by_y, by_z, by_xx, by_xy = (
-            grade[4, c],
-            grade[5, c],
-            grade[6, c],
-            grade[7, c],
-            grade[8, c],
-            grade[9, c],
-        )
-        by_xz, by_yy, by_yz, by_zz = grade[10, c], grade[11, c], grade[12, c], grade[13, c]
+        one, by_x, by_y, by_z = grade[4, c], grade[5, c], grade[6, c], grade[7, c]
+        by_xx, by_xy, by_xz = grade[8, c], grade[9, c], grade[10, c]
+        by_yy, by_yz, by_zz = grade[11, c], grade[12, c], grade[13, c]
         by_xxx, by_yyy, by_zzz = grade[14, c], grade[15, c], grade[16, c]
         own = colours[c]
         for j in range(len(red)):
