@@ -8,7 +8,7 @@ import signal
 import sys
 import tempfile
 import threading
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -42,13 +42,20 @@ os.environ["PCAKD_CACHE"] = tempfile.mkdtemp(prefix="pcakd-cache-")
 atexit.register(shutil.rmtree, os.environ["PCAKD_CACHE"], ignore_errors=True)
 
 ALL_SLOW = re.compile(r"^pytestmark = .*\bpytest\.mark\.slow\b", re.MULTILINE)
+HAS_NONE: dict[str, Callable[[str], bool]] = {
+    "not slow": lambda module: bool(ALL_SLOW.search(module)),
+    "slow and not alone": lambda module: "mark.slow" not in module,
+    "alone": lambda module: "mark.alone" not in module,
+}
+"""By the marks that are asked for: whether a module, by its text, has no test with them."""
 
 
 def pytest_ignore_collect(collection_path: Path, config: pytest.Config) -> bool | None:
-    """The fast tests do without importing modules whose tests are all slow: those bring MLflow, Prefect and Ray, and
-    every worker would spend seconds on each."""
-    if config.option.markexpr == "not slow" and collection_path.match("test_*.py"):
-        return bool(ALL_SLOW.search(collection_path.read_text())) or None
+    """Each part of `make test` does without importing modules that have none of its tests: many bring MLflow, Prefect
+    and Ray, and every worker would spend seconds on each."""
+    has_none = HAS_NONE.get(config.option.markexpr)
+    if has_none and collection_path.match("test_*.py"):
+        return has_none(collection_path.read_text()) or None
     return None
 
 

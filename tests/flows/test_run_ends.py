@@ -48,6 +48,7 @@ def test_a_users_mistake_is_one_error_line_and_the_states_message(deployments, t
     assert sum(record["level"] >= ERROR for record in records) <= 1
 
 
+@pytest.mark.alone
 def test_a_cancelled_bulk_job_ends_as_cancelled_and_killed_and_keeps_the_rows_of_what_was_finished(
     deployments, tmp_path
 ):

@@ -28,7 +28,8 @@ from tests.servers.processes import MlflowServer, end, prefect_server, start, wa
 from tests.servers.ray_nodes import RayNodes, ray_nodes
 from tests.servers.s3 import S3Server
 
-pytestmark = [pytest.mark.slow, pytest.mark.timeout(900)]
+# A node that does not answer for two seconds is dead to the others.
+pytestmark = [pytest.mark.slow, pytest.mark.alone, pytest.mark.timeout(900)]
 
 PHOTOS = 240
 TRAIN_WORKER = "RayTrainWorker"

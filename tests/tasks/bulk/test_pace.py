@@ -18,6 +18,7 @@ def test_moments_are_dealt_out_at_the_rate_whoever_asks_and_nothing_is_saved_up(
 
 
 @pytest.mark.slow
+@pytest.mark.alone
 def test_workers_on_a_cluster_keep_one_rate_together(ray_cluster):
     import ray
 
