@@ -12,6 +12,7 @@ from flows.models import main
 from pcakd.errors import UsageError
 from pcakd.student.checkpoint import Checkpoint, load_checkpoint
 from tests.flows.small import parameters
+from tests.servers.processes import new_prefect_home
 
 ROOT = Path(__file__).parents[2]
 LICENCE = "made for this test"
@@ -32,7 +33,8 @@ def clone(tmp_path_factory) -> Path:
 def make_models(
     clone: Path, photos: Path, recipe: Path, teacher: str, folder: Path, out: str = "models", words: str = ""
 ) -> Checkpoint:
-    (folder / "prefect").mkdir(parents=True, exist_ok=True)
+    if not (folder / "prefect").exists():
+        new_prefect_home(folder / "prefect")
     words += f" --recipe {recipe} --licence '{LICENCE}' --out {folder / out} --workspace {folder / 'workspace'}"
     environment = os.environ | {
         "PYTHONPATH": str(clone),

@@ -1,6 +1,7 @@
 """Processes that tests start: servers, and pipelines that get killed."""
 
 import os
+import shutil
 import signal
 import socket
 import subprocess
@@ -8,7 +9,9 @@ import sys
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
+from importlib.metadata import version
 from pathlib import Path
+from tempfile import TemporaryDirectory
 
 from infra.stack.services import answers
 from tasks.settings import QUIET
@@ -58,12 +61,30 @@ def wait_until(true: Callable[[], object], process: subprocess.Popen, log: Path,
         time.sleep(0.2)
 
 
+def new_prefect_home(home: Path) -> None:
+    """A folder for PREFECT_HOME with an empty database of Prefect's.
+
+    A quarter of a minute goes into making its tables, so that is done once for a checkout and a release of Prefect."""
+    made = ROOT / "build" / "tests" / f"prefect-{version('prefect')}.db"
+    made.parent.mkdir(parents=True, exist_ok=True)
+    if not made.exists():
+        with TemporaryDirectory(dir=made.parent) as folder:
+            words = ["prefect", "server", "database", "upgrade", "-y"]
+            log = Path(folder) / "upgrade.log"
+            assert start(words, log, PREFECT_HOME=folder, PREFECT_API_URL="").wait(300) == 0, log.read_text()
+            (Path(folder) / "prefect.db").rename(made)
+    home.mkdir(parents=True, exist_ok=True)
+    shutil.copy(made, home / "prefect.db")
+
+
 @contextmanager
 def prefect_server(folder: Path, database: str = "") -> Iterator[str]:
     """A Prefect server; its API address. database: SQLAlchemy's address of one; empty: a SQLite file."""
     port, log = free_port(), folder / "prefect-server.log"
     words = ["prefect", "server", "start", "--host", "127.0.0.1", "--port", str(port)]
     where = {"PREFECT_SERVER_DATABASE_CONNECTION_URL": database} if database else {}
+    if not database:
+        new_prefect_home(folder / "prefect")
     api = f"http://127.0.0.1:{port}/api"
     process = start(words, log, PREFECT_HOME=str(folder / "prefect"), PREFECT_UI_API_URL=api, **where)
     try:
