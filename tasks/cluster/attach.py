@@ -31,6 +31,9 @@ _ENVIRONMENT = {
     "RAY_ENABLE_AUTO_CONNECT": "0",
     # Ray sets CUDA_VISIBLE_DEVICES to "" for tasks that ask for no GPU, and warns of it.
     "RAY_ACCEL_ENV_VAR_OVERRIDE_ON_ZERO": "0",
+    # Ray's log monitor looks for new log files ten times a second, and has no reader: `log_to_driver` is off.
+    "RAY_LOG_MONITOR_MANY_FILES_THRESHOLD": "0",
+    "LOG_NAME_UPDATE_INTERVAL_S": "3600",
 }
 
 
