@@ -5,7 +5,7 @@ BIN := $(VENV)/bin
 UV_VERSION := 0.13.9
 STAMP := $(VENV)/.installed
 # Fast tests share nothing but the machine. Slow ones start servers and clusters and wait for them half of the time: two
-# files at once keep two cores busy. Those that take longest come first by name, so that both workers end together.
+# files at once keep two cores busy. In the order of their names the longest, of flows and infra, are among the first.
 FAST := -n logical --maxprocesses 4 --dist loadfile
 SLOW := -n 2 --dist loadfile --no-loadscope-reorder --durations=20
 

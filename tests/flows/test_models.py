@@ -33,8 +33,7 @@ def clone(tmp_path_factory) -> Path:
 def make_models(
     clone: Path, photos: Path, recipe: Path, teacher: str, folder: Path, out: str = "models", words: str = ""
 ) -> Checkpoint:
-    if not (folder / "prefect").exists():
-        new_prefect_home(folder / "prefect")
+    new_prefect_home(folder / "prefect")
     words += f" --recipe {recipe} --licence '{LICENCE}' --out {folder / out} --workspace {folder / 'workspace'}"
     environment = os.environ | {
         "PYTHONPATH": str(clone),

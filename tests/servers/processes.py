@@ -1,5 +1,6 @@
 """Processes that tests start: servers, and pipelines that get killed."""
 
+import fcntl
 import os
 import shutil
 import signal
@@ -62,19 +63,22 @@ def wait_until(true: Callable[[], object], process: subprocess.Popen, log: Path,
 
 
 def new_prefect_home(home: Path) -> None:
-    """A folder for PREFECT_HOME with an empty database of Prefect's.
+    """Give a PREFECT_HOME that has no database of Prefect's yet an empty one.
 
     A quarter of a minute goes into making its tables, so that is done once for a checkout and a release of Prefect."""
     made = ROOT / "build" / "tests" / f"prefect-{version('prefect')}.db"
     made.parent.mkdir(parents=True, exist_ok=True)
-    if not made.exists():
-        with TemporaryDirectory(dir=made.parent) as folder:
-            words = ["prefect", "server", "database", "upgrade", "-y"]
-            log = Path(folder) / "upgrade.log"
-            assert start(words, log, PREFECT_HOME=folder, PREFECT_API_URL="").wait(300) == 0, log.read_text()
-            (Path(folder) / "prefect.db").rename(made)
+    with made.with_suffix(".lock").open("w") as lock, TemporaryDirectory(dir=made.parent) as folder:
+        fcntl.flock(lock, fcntl.LOCK_EX)
+        if not made.exists():
+            database, log = Path(folder) / "prefect.db", Path(folder) / "upgrade.log"
+            where = {"PREFECT_SERVER_DATABASE_CONNECTION_URL": f"sqlite+aiosqlite:///{database}"}
+            upgrade = start(["prefect", "server", "database", "upgrade", "-y"], log, PREFECT_HOME=folder, **where)
+            assert upgrade.wait(300) == 0, log.read_text()
+            database.rename(made)
     home.mkdir(parents=True, exist_ok=True)
-    shutil.copy(made, home / "prefect.db")
+    if not (home / "prefect.db").exists():
+        shutil.copy(made, home / "prefect.db")
 
 
 @contextmanager
@@ -82,8 +86,10 @@ def prefect_server(folder: Path, database: str = "") -> Iterator[str]:
     """A Prefect server; its API address. database: SQLAlchemy's address of one; empty: a SQLite file."""
     port, log = free_port(), folder / "prefect-server.log"
     words = ["prefect", "server", "start", "--host", "127.0.0.1", "--port", str(port)]
-    where = {"PREFECT_SERVER_DATABASE_CONNECTION_URL": database} if database else {}
-    if not database:
+    where = {}
+    if database:
+        where = {"PREFECT_SERVER_DATABASE_CONNECTION_URL": database}
+    else:
         new_prefect_home(folder / "prefect")
     api = f"http://127.0.0.1:{port}/api"
     process = start(words, log, PREFECT_HOME=str(folder / "prefect"), PREFECT_UI_API_URL=api, **where)
